@@ -1,0 +1,221 @@
+"""The nouns of Sampan: frozen values that every room speaks in. No I/O here, and nothing that decides."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+
+class Dialect(StrEnum):
+    """A public wire format."""
+
+    ANTHROPIC = "anthropic"
+    OPENAI_IMAGES = "openai-images"
+
+
+class Operation(StrEnum):
+    """What is asked."""
+
+    TEXT = "text"
+    VISION = "vision"
+    GENERATE = "generate"
+    EDIT = "edit"
+
+
+class Location(StrEnum):
+    """Where an upstream stands: calls that may not leave the house only see `LOCAL`."""
+
+    CLOUD = "cloud"
+    LOCAL = "local"
+
+
+class Tier(StrEnum):
+    """How good an answer's source is."""
+
+    CLOUD = "cloud"
+    LOCAL = "local"
+    DEGRADED = "degraded"
+
+
+class Fault(StrEnum):
+    """Why a target failed: a closed list. A caller's own mistake is none of these."""
+
+    DNS = "dns"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TLS = "tls"
+    CONNECT_TIMEOUT = "connect_timeout"
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    TOTAL_TIMEOUT = "total_timeout"
+    CUT = "cut"
+    MALFORMED = "malformed"
+    EMPTY = "empty"
+    SERVER_ERROR = "server_error"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
+    BILLING = "billing"
+    REGION_BLOCKED = "region_blocked"
+    UNAUTHORIZED = "unauthorized"
+    MODEL_MISSING = "model_missing"
+    BREAKER_OPEN = "breaker_open"
+    BULKHEAD_FULL = "bulkhead_full"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer cost, in the units of the upstream that gave it."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks."""
+
+    key_id: str
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One HTTP request as it came, its body read within the limit; header names are lower case."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "")
+
+    @property
+    def credential(self) -> str:
+        """The key that the caller sent, in either dialect's header, or nothing."""
+        key = self.headers.get("x-api-key")
+        if key:
+            return key.strip()
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One thing asked, frozen, whatever dialect it came in; `body` is what the caller sent, unchanged.
+
+    `path` with its query is what an upstream of the same dialect is asked for. `answer_tokens` is the longest
+    answer that the caller allows (0: unknown), `pictures` how many are asked for, `url_wanted` that they are to come
+    back as links.
+    """
+
+    dialect: Dialect
+    operation: Operation
+    model: str
+    path: str
+    body: bytes
+    content_type: str
+    stream: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    answer_tokens: int = 0
+    pictures: int = 0
+    url_wanted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One (upstream, model) of a route. `model` None means: ask for the model that the caller named."""
+
+    upstream: str
+    model: str | None
+    dialect: Dialect
+    location: Location
+    tier: Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of asking one target; `fault` None is success."""
+
+    upstream: str
+    fault: Fault | None
+
+    def __str__(self) -> str:
+        return f"{self.upstream}={self.fault.value if self.fault else 'ok'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Whole SSE frames, or a whole body, as they go to the caller.
+
+    `content` is true from the first frame on that a caller would see as part of the answer; `usage` stands in the
+    last event of an answer that ended as it should, `headers` (those worth handing on) in the first.
+    """
+
+    data: bytes
+    content: bool = False
+    usage: Usage | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the edge sends: a status, headers (lower-case names), and the body, whole or as it comes."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | AsyncGenerator[bytes, None]
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """The audit entry of one call. It holds no content: no prompt, no picture, no key.
+
+    Times are Unix seconds (`started`) and milliseconds; `attempts` reads `claude=refused,reader=ok`; `outcome` is
+    `ok`, `rejected` (an upstream's 4xx about the request), `refused` (ours), `failed` (no target could answer),
+    `interrupted` (broke after its first content) or `left` (the caller went away).
+    """
+
+    id: str
+    started: float
+    key_id: str
+    key_name: str
+    dialect: str
+    operation: str
+    model: str
+    stream: bool
+    outcome: str
+    status: int
+    error: str
+    upstream: str
+    tier: str
+    attempts: str
+    input_tokens: int
+    output_tokens: int
+    images: int
+    bytes_in: int
+    bytes_out: int
+    first_event_ms: float
+    total_ms: float
+
+
+class Upstream(Protocol):
+    """Whatever answers calls: the router asks it, `upstreams` builds it, and neither knows the other."""
+
+    @property
+    def name(self) -> str: ...
+
+    def attempt(self, call: Call, model: str | None) -> AsyncGenerator[Event, None]:
+        """One attempt: ends only after the answer did. Raises `TargetFault`, or `Rejected` for a caller's mistake."""
+        ...
+
+    async def probe(self) -> None:
+        """Sees for free whether the upstream is there; raises `TargetFault`."""
+        ...
