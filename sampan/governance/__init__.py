@@ -1,0 +1,1 @@
+"""Who may ask what: an *actor* is who asks, known by a *credential* (an API key)."""
