@@ -1,0 +1,64 @@
+"""Loads an exam: its questions, and for each the document as the bytes a reader is given."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from bench.reader import documents, everyday, heldout_documents, heldout_everyday
+from bench.reader.canvas import Document
+from bench.reader.damage import damaged
+from bench.reader.grading import Question
+
+SETS = {"dev": Path(__file__).with_name("dev.json"), "heldout": Path(__file__).with_name("heldout.json")}
+
+_ROOMS = {"dev": (documents, everyday), "heldout": (heldout_documents, heldout_everyday)}
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A document as handed out: which template, seed and damage, and the questions about it."""
+
+    template: str
+    seed: int
+    damage: str
+    questions: tuple[Question, ...]
+    room: str
+
+    def draw(self) -> Document:
+        """The undamaged document with what is written on it."""
+        for module in _ROOMS[self.room]:
+            template = getattr(module, self.template, None)
+            if template is not None:
+                drawn = template(Random(self.seed))
+                assert isinstance(drawn, Document)
+                return drawn
+        raise KeyError(self.template)
+
+    def handed_out(self) -> tuple[Literal["image", "pdf"], bytes]:
+        """What the reader gets: a PDF as it is, or the page after its damage."""
+        document = self.draw()
+        if document.pdf is not None:
+            return "pdf", document.pdf
+        return "image", damaged(document.pages[0], self.damage, self.seed)
+
+
+def load(name: str) -> Iterator[Paper]:
+    """The papers of the set `dev` or `heldout`, in the order of the file."""
+    for entry in json.loads(SETS[name].read_text("utf-8"))["documents"]:
+        questions = tuple(_question(item) for item in entry["questions"])
+        yield Paper(entry["template"], entry["seed"], entry["damage"], questions, name)
+
+
+def _question(item: dict[str, Any]) -> Question:
+    expect = tuple(tuple(options) for options in item["expect"])
+    return Question(
+        item["kind"],
+        item["language"],
+        item["ask"],
+        expect,
+        tuple(item.get("forbid", ())),
+        bool(item.get("absent", False)),
+    )
