@@ -106,7 +106,26 @@ def look(svg: str) -> dict[str, Any]:
     box = [int(v * 1000 / 128) for v in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)]
     colours = pixels[ink][:, :3]
     light = float((colours.min(axis=1) > 205).mean())
+    seen = ink & (np.abs(pixels[..., :3] - np.array([250, 250, 247])).max(axis=2) > 24)
+    if islands(seen) > islands(ink):
+        light = 1.0  # on a nearly white ground it would fall apart
     return {"box": box, "light": round(light, 2)}
+
+
+def islands(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
+    """How many separate parts of some size a mask has: labels spread to neighbours until nothing changes."""
+    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
+    while True:
+        wide = np.pad(labels, 1)
+        spread = np.max(
+            [wide[y : y + labels.shape[0], x : x + labels.shape[1]] for y in range(3) for x in range(3)], axis=0
+        )
+        spread = np.where(mask, spread, 0)
+        if (spread == labels).all():
+            break
+        labels = spread
+    sizes = np.unique(labels[labels > 0], return_counts=True)[1]
+    return int((sizes > 0.03 * sizes.max()).sum()) if sizes.size else 0
 
 
 def words(entry: dict[str, list[str]] | None, fold: opencc.OpenCC | None) -> list[list[str]]:
