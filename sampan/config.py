@@ -24,6 +24,10 @@ from sampan.errors import ConfigError
 T = TypeVar("T")
 
 MEBIBYTE = 1024 * 1024
+# The client to upstreams sets these itself: they say where a request ends, and whom it is for.
+CLIENT_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect"}
+)
 ENGINE_DIALECTS = {"reader": Dialect.ANTHROPIC, "sketcher": Dialect.OPENAI_IMAGES}
 DIALECT_OPERATIONS = {
     Dialect.ANTHROPIC: (Operation.TEXT, Operation.VISION),
@@ -50,9 +54,11 @@ class ServerSettings:
     public_url: str = setting("", "What artifact links are signed for: the host a browser sees. Empty: from `listen`.")
     data: str = setting("./data", "Folder of the embedded database, the artifacts and the records.")
     max_body: int = setting(32 * MEBIBYTE, "Largest body of a call, in bytes.", minimum=1024)
-    max_image: int = setting(5 * MEBIBYTE, "Largest picture in a call, in bytes after base64.", minimum=1024)
+    max_image: int = setting(5 * MEBIBYTE, "Largest picture in a call, in bytes once decoded.", minimum=1024)
     body_timeout: float = setting(60.0, "Seconds that a caller has to send a whole body.", minimum=0.05)
-    keepalive: float = setting(10.0, "Seconds without content after which a stream gets an SSE comment.", minimum=0.05)
+    keepalive: float = setting(
+        10.0, "Seconds of waiting for the first content after which a stream gets an SSE comment.", minimum=0.05
+    )
     attempts: int = setting(4, "Targets that one call may really ask: its retry budget.", minimum=1)
     shutdown: float = setting(30.0, "Seconds that open answers have to end when the server stops.", minimum=0)
     default_model: str = setting("claude-sonnet-5-5", "Model of a form call that names none.")
@@ -326,7 +332,8 @@ def _check_upstream(upstream: UpstreamSettings, path: tuple[str, ...], source: _
     if not re.fullmatch(r"[!-~]*", upstream.api_key):  # the value is not shown: it is a secret
         raise source.error((*path, "api_key"), "has a blank, a line end or another sign that no key has")
     for name, value in upstream.headers.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t -~]*", value):
+        fits = re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) and re.fullmatch(r"[\t -~]*", value)
+        if not fits or name.lower() in CLIENT_HEADERS:
             raise source.error((*path, "headers"), f"{name!r} cannot be sent as a header")
 
 

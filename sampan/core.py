@@ -1,9 +1,12 @@
-"""The nouns of Sampan: frozen values that every room speaks in. No I/O here, and nothing that decides."""
+"""The nouns of Sampan: frozen values that every room speaks in. No I/O here, and nothing that decides.
+
+Those made for every call are msgspec structs: a frozen dataclass of ten fields takes 2 µs to make, a struct a tenth.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -66,8 +69,7 @@ class Fault(StrEnum):
     BULKHEAD_FULL = "bulkhead_full"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """What an answer cost, in the units of the upstream that gave it."""
 
     input_tokens: int = 0
@@ -84,8 +86,7 @@ class Actor:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """One HTTP request as it came, its body read within the limit; header names are lower case."""
 
     method: str
@@ -108,8 +109,7 @@ class Incoming:
         return token.strip() if scheme.lower() == "bearer" else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One thing asked, frozen, whatever dialect it came in; `body` is what the caller sent, unchanged.
 
     `path` with its query is what an upstream of the same dialect is asked for. `answer_tokens` is the longest
@@ -124,7 +124,7 @@ class Call:
     body: bytes
     content_type: str
     stream: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     answer_tokens: int = 0
     pictures: int = 0
     url_wanted: bool = False
@@ -141,19 +141,17 @@ class Target:
     tier: Tier
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """What came of asking one target; `fault` None is success."""
 
     upstream: str
     fault: Fault | None
 
     def __str__(self) -> str:
-        return f"{self.upstream}={self.fault.value if self.fault else 'ok'}"
+        return f"{self.upstream}={self.fault or 'ok'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Whole SSE frames, or a whole body, as they go to the caller.
 
     `content` is true from the first frame on that a caller would see as part of the answer; `usage` stands in the
@@ -166,8 +164,7 @@ class Event:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What the edge sends: a status, headers (lower-case names), and the body, whole or as it comes."""
 
     status: int

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from sampan.core import Actor, Call, Target
 from sampan.dialects import openai_images, pictures
-from sampan.errors import ConfigError
+from sampan.errors import ConfigError, TargetFault
 from sampan.storage.objects import Objects
 
 log = logging.getLogger("sampan.gallery")
@@ -28,7 +28,11 @@ class Gallery:
 
         A picture that cannot be kept is not lost: the answer then goes out as it came, bytes and all.
         """
-        found = await asyncio.to_thread(openai_images.pictures_in, body)
+        try:
+            found = await asyncio.to_thread(openai_images.pictures_in, body)
+        except TargetFault as fault:
+            log.error("a picture could not be kept: %s", fault)
+            return body
         provenance = {"operation": call.operation.value, "upstream": target.upstream, "tier": target.tier.value}
         provenance["model"] = target.model or call.model
         links = []

@@ -27,7 +27,7 @@ from sampan.storage.spool import Spool
 CAPACITY = 8 << 20
 """Bytes of the spool: about 30,000 records, so minutes of a database that cannot be written."""
 
-LINGER = 0.05
+LINGER = 0.2
 """Seconds that the writer lets records gather after the first, so that many calls share a commit."""
 
 _GROUP = 1024

@@ -1,0 +1,237 @@
+"""The verbs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import msgspec
+import typer
+import uvloop
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sampan import __version__, config
+from sampan.app import App, serve
+from sampan.errors import CallError, ConfigError
+from sampan.storage.db import Database
+from sampan.storage.keys import KeyInfo, Keys
+from sampan.storage.records import Records
+from sampan.telemetry import configure_logging
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Sampan: a self-hosted AI gateway that keeps answering when the cloud does not.",
+)
+keys_cli = typer.Typer(no_args_is_help=True, help="Makes, lists and revokes API keys.")
+audit_cli = typer.Typer(no_args_is_help=True, help="Reads the records of calls.")
+cli.add_typer(keys_cli, name="key")
+cli.add_typer(audit_cli, name="audit")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", envvar="SAMPAN_CONFIG", help="Configuration file. Default: ./sampan.toml if it is there."
+    ),
+]
+
+
+def main() -> None:
+    """Runs a verb; an error that was raised on purpose is a sentence and status 1, never a stack trace."""
+    try:
+        cli()
+    except (ConfigError, CallError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"sampan: {message}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def _load(path: Path | None) -> tuple[config.Config, Path | None]:
+    if path is None and Path("sampan.toml").is_file():
+        path = Path("sampan.toml")
+    return config.load(path), path
+
+
+@cli.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Prints the version.")] = False) -> None:
+    if version:
+        print(f"sampan {__version__}")
+        raise typer.Exit
+
+
+@cli.command("serve")
+def serve_verb(path: ConfigOption = None) -> None:
+    """Starts the gateway and its engines; Ctrl-C stops them."""
+    loaded, path = _load(path)
+    configure_logging(loaded.server.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(loaded, path))
+
+
+async def _serve(loaded: config.Config, path: Path | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(130)  # asked twice: now. The engines see their lifeline close and end too
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked)
+    app = App(loaded)
+
+    async def announce(app: App) -> None:
+        await _announce(app, path)
+
+    async with app:
+        await serve(app, announce, stop)
+
+
+async def _announce(app: App, path: Path | None) -> None:
+    """Who we are, where, the first key, and each engine as it gets warm."""
+    say(f"Sampan {__version__}   configuration: {path or 'embedded defaults'}")
+    say(f"URL:       {app.public_url}")
+    if app.admin_key:
+        say(f"Admin key: {app.admin_key}")
+        say("           It is shown only now: keep it. `sampan key create NAME` makes more.")
+    for route in app.config.routes:
+        operations = ", ".join(operation.value for operation in route.operations)
+        say(f"Route:     {route.model} ({operations}) -> {' -> '.join(route.targets)}")
+    began = time.monotonic()
+    await asyncio.gather(*(_announce_engine(app, name, began) for name in app.config.engines))
+    say("Ready." if app.config.engines else "Ready. No engine is configured.")
+
+
+async def _announce_engine(app: App, name: str, began: float) -> None:
+    while True:
+        try:
+            await app.supervisor.wait_warm(name, 10.0)
+        except TimeoutError as error:
+            say(f"Engine:    {error}")
+        else:
+            say(f"Engine:    {name} is warm after {time.monotonic() - began:.1f} s")
+            return
+
+
+def say(line: str) -> None:
+    """Plain and at once: people read it, and so do scripts."""
+    print(line, flush=True)
+
+
+@cli.command()
+def check(path: ConfigOption = None) -> None:
+    """Reads the configuration, says what it means, and starts nothing."""
+    loaded, path = _load(path)
+    console = Console()
+    console.print(f"{escape(str(path or 'embedded defaults'))}: [bold green]ok[/]")
+    table = Table("model", "operations", "targets, best first", title="Routes", title_justify="left")
+    for route in loaded.routes:
+        operations = ", ".join(op.value for op in route.operations)
+        table.add_row(escape(route.model), operations, escape(" → ".join(route.targets)))
+    console.print(table)
+    table = Table("name", "dialect", "where", "key", title="Upstreams", title_justify="left")
+    for name, upstream in loaded.upstreams.items():
+        table.add_row(name, upstream.dialect.value, escape(upstream.base_url), "set" if upstream.api_key else "none")
+    for name, engine in loaded.engines.items():
+        table.add_row(name, config.ENGINE_DIALECTS[engine.kind].value, f"engine {engine.kind}", "none")
+    console.print(table)
+
+
+@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def engine(
+    context: typer.Context,
+    kind: Annotated[str, typer.Argument(help="reader or sketcher")],
+    listen: Annotated[str, typer.Option(help="Address and port to listen on.")] = "127.0.0.1:8010",
+    threads: Annotated[int, typer.Option(min=1, help="Calls to work on at once.")] = 1,
+) -> None:
+    """Runs one engine alone, in its own process; it speaks its dialect at --listen."""
+    command = [sys.executable, "-m", "sampan.engines.server", kind, "--listen", listen, "--threads", str(threads)]
+    os.execv(sys.executable, [*command, *context.args])
+
+
+def _keys(path: Path | None) -> Keys:
+    loaded, _ = _load(path)
+    return Keys(Database(Path(loaded.server.data)))
+
+
+@keys_cli.command("create")
+def key_create(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    role: Annotated[str, typer.Option(help="admin or member")] = "member",
+    days: Annotated[float | None, typer.Option(min=0, help="Days until it expires; never by default.")] = None,
+    path: ConfigOption = None,
+) -> None:
+    """Makes a key and prints it once, alone on standard output."""
+    expires = None if days is None else time.time() + days * 86400
+    info, secret = _keys(path).create(name, role, expires)
+    print(secret)
+    print(f"{info.id} for {info.name} ({info.role}). It is shown only now.", file=sys.stderr)
+
+
+@keys_cli.command("list")
+def key_list(
+    path: ConfigOption = None, as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False
+) -> None:
+    """Lists keys; secrets are kept only as hashes."""
+    infos = _keys(path).list()
+    if as_json:
+        for info in infos:
+            print(msgspec.json.encode(info).decode())
+        return
+    table = Table("id", "key", "name", "role", "created", "last used", "state")
+    for info in infos:
+        table.add_row(
+            info.id,
+            escape(f"{info.prefix}…"),
+            escape(info.name),
+            info.role,
+            _day(info.created),
+            _day(info.last_used),
+            _state(info),
+        )
+    Console().print(table)
+
+
+@keys_cli.command("revoke")
+def key_revoke(
+    key: Annotated[str, typer.Argument(help="Its id, or the beginning of the key as `list` shows it.")],
+    path: ConfigOption = None,
+) -> None:
+    """Revokes a key; a running gateway refuses it within a second."""
+    info = _keys(path).revoke(key)
+    print(f"{info.id} of {info.name} is revoked")
+
+
+def _day(seconds: float | None) -> str:
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M") if seconds else "–"
+
+
+def _state(info: KeyInfo) -> str:
+    if info.revoked is not None:
+        return "revoked"
+    return "valid" if info.usable(time.time()) else "expired"
+
+
+@audit_cli.command("export")
+def audit_export(
+    path: ConfigOption = None,
+    since: Annotated[float, typer.Option(help="Only calls that started at this Unix time or later.")] = 0.0,
+) -> None:
+    """Writes the records of all calls to standard output, one JSON object a line, oldest first."""
+    loaded, _ = _load(path)
+    for record in Records(Database(Path(loaded.server.data))).export(since or None):
+        print(json.dumps(msgspec.structs.asdict(record), ensure_ascii=False))

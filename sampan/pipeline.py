@@ -1,0 +1,273 @@
+"""The itinerary of one request: read this file first.
+
+    record opened → key looked up → body parsed → plan → targets asked → pictures kept → answer out → record closed
+
+Everything is a stream of events; a non-streaming answer is one event. The record is written before the last bytes of
+an answer are handed out, so that an ended answer always has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+
+from sampan.core import Actor, Answer, Call, Event, Incoming, Record, Target, Usage
+from sampan.dialects import Codec, Limits, sse
+from sampan.errors import CallError, InternalError, Interrupted, Rejected, Unavailable
+from sampan.routing.catalog import Catalog
+from sampan.routing.router import Router, Trail
+
+log = logging.getLogger("sampan.pipeline")
+
+REJECTED = "the upstream rejected the request"
+ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+JSON = ("content-type", "application/json")
+STREAM = (
+    ("content-type", "text/event-stream; charset=utf-8"),
+    ("cache-control", "no-cache"),
+    ("x-accel-buffering", "no"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the pipeline is made of; each is built once, by `app`."""
+
+    catalog: Catalog
+    router: Router
+    limits: Limits
+    authenticate: Callable[[str], Actor]
+    has_room: Callable[[], bool]
+    room: Callable[[], Awaitable[None]]
+    keep_record: Callable[[Record], None]
+    keep_pictures: Callable[[Call, Actor, Target, bytes], Awaitable[bytes]]
+    opened: Callable[[], None]
+    request_id: Callable[[], str]
+    wall: Callable[[], float]
+    clock: Callable[[], float]
+    keepalive: float
+
+
+class Story:
+    """One call from beginning to end; it closes once, with one record, however the call ends."""
+
+    def __init__(self, incoming: Incoming, codec: Codec, parts: Parts) -> None:
+        self.id = parts.request_id()
+        self.trail = Trail()
+        self.call: Call | None = None
+        self.actor: Actor | None = None
+        self.sent = 0
+        self._incoming = incoming
+        self._codec = codec
+        self._parts = parts
+        self._started = parts.wall()
+        self._began = parts.clock()
+        self._first = 0.0
+        self._closed = False
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What every answer says about itself."""
+        said = [("request-id", self.id), ("x-request-id", self.id)]
+        if self.trail.target is not None:
+            said += [("x-sampan-upstream", self.trail.target.upstream), ("x-sampan-tier", self.trail.target.tier)]
+        if self.trail.attempts:
+            said.append(("x-sampan-attempts", str(self.trail)))
+        return tuple(said)
+
+    def answering(self) -> None:
+        """The first content is here."""
+        self._first = self._parts.clock()
+
+    def last(self, outcome: str, error: str, frame: bytes) -> bytes:
+        """Closes a stream whose head said 200 but which ends with an error; returns the frame to say so."""
+        self.sent += len(frame)
+        self.close(outcome, 200, error=error)
+        return frame
+
+    def close(self, outcome: str, status: int, *, error: str = "", usage: Usage | None = None) -> None:
+        """Writes the record; a second close changes nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        call, actor, target, now = self.call, self.actor, self.trail.target, self._parts.clock()
+        usage = usage or Usage()
+        self._parts.keep_record(
+            Record(
+                id=self.id,
+                started=self._started,
+                key_id=actor.key_id if actor else "",
+                key_name=actor.name if actor else "",
+                dialect=self._codec.dialect,
+                operation=call.operation if call else "",
+                model=call.model[:200] if call else "",
+                stream=call.stream if call else False,
+                outcome=outcome,
+                status=status,
+                error=error,
+                upstream=target.upstream if target else "",
+                tier=target.tier if target else "",
+                attempts=str(self.trail),
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                images=usage.images,
+                bytes_in=len(self._incoming.body),
+                bytes_out=self.sent,
+                first_event_ms=(self._first - self._began) * 1000 if self._first else 0.0,
+                total_ms=(now - self._began) * 1000,
+            )
+        )
+
+
+class Pipeline:
+    """Answers calls. It knows values only: the edge owns the socket on one side, upstreams on the other."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def run(self, incoming: Incoming, codec: Codec) -> Answer:
+        """Never raises for a call that goes wrong: every error is an answer in the caller's dialect."""
+        parts = self._parts
+        if not parts.has_room():
+            await parts.room()
+        parts.opened()
+        story = Story(incoming, codec, parts)
+        try:
+            actor = story.actor = parts.authenticate(incoming.credential)
+            call = story.call = codec.parse(incoming, parts.limits)
+            plan = parts.catalog.plan(call)
+            events = parts.router.run(call, plan, story.trail)
+            if call.stream:
+                return await self._stream(story, codec, events)
+            return await self._whole(story, call, actor, events)
+        except Rejected as rejected:
+            story.sent = len(rejected.body)
+            story.close("rejected", rejected.status, error=REJECTED)
+            headers = (*rejected.headers.items(), ("x-should-retry", "false"), *story.headers())
+            return Answer(rejected.status, headers, rejected.body)
+        except CallError as error:
+            return self._error(story, codec, error)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                return self._error(story, codec, self._mistake(story))
+            story.close("left", 499)
+            raise
+
+    def refuse(self, incoming: Incoming, codec: Codec, error: CallError) -> Answer:
+        """The answer to a request that was turned away before its body was read; it leaves a record too."""
+        self._parts.opened()
+        return self._error(Story(incoming, codec, self._parts), codec, error)
+
+    def _mistake(self, story: Story) -> InternalError:
+        """Logs the exception being handled, and returns all that a caller may know of it."""
+        log.exception("call %s failed by a mistake of ours", story.id)
+        return InternalError("an internal error; the log has it under this request id")
+
+    def _error(self, story: Story, codec: Codec, error: CallError) -> Answer:
+        """An error as a whole answer, with an honest word about asking again."""
+        body = codec.error(error, story.id)
+        status = codec.status(error)
+        story.sent = len(body)
+        outcome = "failed" if isinstance(error, Unavailable | Interrupted | InternalError) else "refused"
+        story.close(outcome, status, error=error.kind)
+        headers = [JSON, *story.headers()]
+        if error.retry_after is not None:
+            headers.append(("retry-after", str(max(1, round(error.retry_after)))))
+        if not error.should_retry:
+            headers.append(("x-should-retry", "false"))
+        return Answer(status, tuple(headers), body)
+
+    async def _whole(self, story: Story, call: Call, actor: Actor, events: AsyncGenerator[Event, None]) -> Answer:
+        """The fold over the events of an answer that does not stream: there is one."""
+        async with aclosing(events):
+            event = await anext(events)
+            async for _ in events:  # lets the attempt end, and its permit with it
+                pass
+        story.answering()
+        target = story.trail.target
+        body = event.data
+        if target is not None and event.usage is not None and event.usage.images:
+            body = await self._parts.keep_pictures(call, actor, target, body)
+        story.sent = len(body)
+        story.close("ok", 200, usage=event.usage)
+        return Answer(200, (JSON, *event.headers, *story.headers()), body)
+
+    async def _stream(self, story: Story, codec: Codec, events: AsyncGenerator[Event, None]) -> Answer:
+        """Waits for the first content, so that any fault before it is invisible; not longer than the keepalive."""
+        first = asyncio.ensure_future(anext(events))
+        try:
+            await asyncio.wait((first,), timeout=self._parts.keepalive)
+            if not first.done():
+                return Answer(200, (*STREAM, *story.headers()), self._late(story, codec, first, events))
+            event = first.result()
+        except BaseException:
+            await _give_up(first, events)
+            raise
+        return Answer(200, (*STREAM, *event.headers, *story.headers()), self._flow(story, codec, event, events))
+
+    async def _late(
+        self, story: Story, codec: Codec, first: asyncio.Future[Event], events: AsyncGenerator[Event, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """A stream whose head went out before anybody had answered: comments until then, and the truth in one."""
+        try:
+            while not first.done():
+                yield sse.comment("waiting")
+                await asyncio.wait((first,), timeout=self._parts.keepalive)
+            event = first.result()
+        except Rejected as rejected:
+            yield story.last("rejected", REJECTED, sse.frame(rejected.body.translate(ONE_LINE), "error"))
+            return
+        except CallError as error:
+            yield story.last("failed", error.kind, codec.error_frame(error, story.id))
+            return
+        except Exception:
+            yield story.last("failed", InternalError.kind, codec.error_frame(self._mistake(story), story.id))
+            return
+        except BaseException:
+            await _give_up(first, events)
+            story.close("left", 499)
+            raise
+        truth = sse.comment("; ".join(f"{name}: {value}" for name, value in story.headers()))
+        # No step of its own: a caller who left at it would leave `events` open.
+        event = msgspec.structs.replace(event, data=truth + event.data)
+        async with aclosing(self._flow(story, codec, event, events)) as flow:
+            async for data in flow:
+                yield data
+
+    async def _flow(
+        self, story: Story, codec: Codec, event: Event, events: AsyncGenerator[Event, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """The answer's frames from the first content on. Never a clean end for an answer that broke."""
+        story.answering()
+        try:
+            async with aclosing(events):
+                while True:
+                    story.sent += len(event.data)
+                    if event.usage is not None:
+                        story.close("ok", 200, usage=event.usage)
+                    if event.data:
+                        yield event.data
+                    event = await anext(events)
+        except StopAsyncIteration:
+            return
+        except Interrupted as error:
+            yield story.last("interrupted", error.kind, codec.error_frame(error, story.id))
+        except Exception:
+            yield story.last("interrupted", InternalError.kind, codec.error_frame(self._mistake(story), story.id))
+        except BaseException:
+            story.close("left", 499)
+            raise
+
+
+async def _give_up(first: asyncio.Future[Event], events: AsyncGenerator[Event, None]) -> None:
+    """Closes an answer nobody waits for, upstream call included."""
+    if not first.done():
+        first.cancel()
+        await asyncio.wait((first,))
+    elif not first.cancelled():
+        first.exception()  # looked at, so that nobody warns of it
+    await events.aclose()
