@@ -1,0 +1,249 @@
+"""Answers one ask from everything known about the document, or says that it is not there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rapidfuzz import fuzz
+
+from sampan.engines.reader import prose
+from sampan.engines.reader.aliases import PARTIES, named
+from sampan.engines.reader.facts import Fact, facts
+from sampan.engines.reader.finding import Document, Evidence, Finding
+from sampan.engines.reader.folding import bare, fold
+from sampan.engines.reader.grid import Grid, Hit, ask_grid, grid
+from sampan.engines.reader.layout import Paragraph, paragraphs, rows, spread_lines
+from sampan.engines.reader.lexicon import Lexicon, Phrase, ground
+from sampan.engines.reader.loose import loose_facts
+from sampan.engines.reader.page import Line, Page, join_text, union
+from sampan.engines.reader.question import Ask, Question
+from sampan.engines.reader.tables import cut_at_walls, heads_apart, tables
+from sampan.engines.reader.traces import trace_facts
+from sampan.engines.reader.values import find, fits
+
+ENOUGH = 0.56
+ENOUGH_PROSE = 0.5
+SUBJECTS = named("patient applicant student employee customer insured person_name company")
+STRICT = named("date money percent phone email ip number duration datetime time")
+ROLES = named(
+    "buyer seller party_a party_b party_c landlord tenant lender borrower customer supplier employer guarantor"
+)
+
+
+def study(pages: tuple[Page, ...], lexicon: Lexicon) -> Document:
+    """Derives facts, tables and paragraphs from pages."""
+    known: list[Fact] = []
+    grids: list[Grid] = []
+    running: list[tuple[Paragraph, Page]] = []
+    made = []
+    for raw in pages:
+        page = heads_apart(spread_lines(cut_at_walls(raw)), lexicon)
+        found = tables(page, lexicon)
+        grids.extend(g for table in found if (g := grid(table, page, lexicon)) is not None)
+        ordered = rows(page.lines)
+        known.extend(facts(page, found, lexicon))
+        known.extend(trace_facts(page, ordered, lexicon))
+        known.extend(loose_facts(page, ordered, lexicon))
+        running.extend((paragraph, page) for paragraph in paragraphs(page.lines))
+        made.append(page)
+    title = next((fold(fact.value) for fact in known if fact.key == "title"), "")
+    corpus = "\n".join(fold(paragraph.text) for paragraph, _ in running)
+    return Document(tuple(made), tuple(known), tuple(grids), tuple(running), corpus, title)
+
+
+def answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
+    """The best founded answer to one ask; nothing where none is sure enough."""
+    found = [*_from_facts(ask, document, lexicon), *_from_grids(ask, document, lexicon), *_by_unit(ask, document)]
+    best = max(found, key=lambda item: item.confidence, default=None)
+    if best is not None and best.confidence >= 0.8:
+        return best
+    sentence = _from_prose(ask, document, lexicon)
+    if sentence is not None and (best is None or sentence.confidence > best.confidence + 0.05):
+        best = sentence
+    return best if best is not None and best.confidence >= (ENOUGH if best is not sentence else ENOUGH_PROSE) else None
+
+
+def answer_all(question: Question, document: Document, lexicon: Lexicon) -> Iterator[tuple[Ask, Finding | None]]:
+    """Each ask of a question with what was found for it, one by one.
+
+    A question that was cut in two where it is one ("salt and pepper") is answered whole, where that goes better.
+    """
+    if len(question.asks) > 1 and question.undivided is not None:
+        found = [(ask, answer(ask, document, lexicon)) for ask in question.asks]
+        if any(finding is None for _, finding in found):
+            whole = answer(question.undivided, document, lexicon)
+            if whole is not None and whole.confidence >= 0.85:
+                found = [(question.undivided, whole)]
+        yield from found
+        return
+    for ask in question.asks:
+        yield ask, answer(ask, document, lexicon)
+
+
+def _from_facts(ask: Ask, document: Document, lexicon: Lexicon) -> Iterator[Finding]:
+    for number, phrase in enumerate(ask.phrases):
+        meant = _about(ground(phrase, document.corpus, document.title))
+        for found in _by_phrase(replace(ask, phrases=(meant,)), document, lexicon):
+            yield replace(found, confidence=found.confidence * (1 - 0.01 * number))
+
+
+def _by_unit(ask: Ask, document: Document) -> Iterator[Finding]:
+    """ "多少公里": the only value on the document that is counted in what was asked."""
+    if not ask.unit:
+        return
+    counted = re.compile(rf"\d\s*{re.escape(ask.unit)}(?![\w/]*/)")
+    found = {
+        fact.value: fact
+        for fact in document.facts
+        if counted.search(fact.value) and len(fact.value) < 24 and fact.trust >= 0.86
+    }
+    if len(found) == 1:
+        value, fact = next(iter(found.items()))
+        yield Finding(value, (Evidence(fact.line, fact.page),), 0.74, fact.key)
+
+
+def _about(phrase: Phrase) -> Phrase:
+    """Whom a form is about goes without saying: "the patient's allergies" are the allergies on a patient's form."""
+    others = [t for t in phrase.tokens if not (t.names and t.names <= SUBJECTS | {"name"}) and t.weight > 0.3]
+    if not others:
+        return phrase
+    return Phrase(
+        phrase.text,
+        tuple(replace(t, weight=0.2) if t.names & SUBJECTS and t not in others else t for t in phrase.tokens),
+    )
+
+
+def _by_phrase(ask: Ask, document: Document, lexicon: Lexicon) -> Iterator[Finding]:
+    parties = ask.phrase.parties
+    for fact in document.facts:
+        given = frozenset(fact.scope)
+        near = _nearness(ask, fact, given, lexicon)
+        if near < 0.5:
+            continue
+        if ask.parties and not parties & PARTIES and fact.scope:
+            near *= 1.0 if given & ask.parties else 0.93
+        clash = (parties & ROLES) - fact.phrase.names
+        if clash and fact.scope and not (clash & given) and given & ROLES:
+            near *= 0.5
+        if fact.blank:
+            yield Finding("", (Evidence(fact.line, fact.page),), near * fact.trust * 0.9, fact.key)
+            continue
+        looks = _looks(fact, ask.kind)
+        yield Finding(fact.value, (Evidence(fact.line, fact.page),), near * fact.trust * looks, fact.key)
+
+
+def _nearness(ask: Ask, fact: Fact, given: frozenset[str], lexicon: Lexicon) -> float:
+    """How well a key fits an ask. A party alone asks for its name: "销售方" is answered by 名称 in its section."""
+    near = lexicon.nearness(ask.phrase, fact.phrase, given)
+    parties = ask.phrase.parties & ROLES
+    if parties and given & parties:
+        rest = tuple(t for t in ask.phrase.tokens if not (t.names & parties))
+        named = any({"name", "company", "person_name"} & t.names for t in fact.phrase.tokens)
+        if not [t for t in rest if t.weight > 0.2] and named and len(fact.phrase.tokens) == 1:
+            near = max(near, 0.97)
+        elif rest:
+            near = max(near, 0.97 * lexicon.nearness(Phrase(ask.text, rest), fact.phrase))
+    return near
+
+
+def _looks(fact: Fact, kind: str) -> float:
+    """Less trust in a value that does not look like what was asked for."""
+    fit = fits(fact.value, kind)
+    if kind in STRICT and fit == 0.0:
+        return 0.6 if fact.trust >= 0.97 else 0.4
+    if kind in ("person", "org", "gender") and fit < 0.3:
+        return 0.7
+    if kind == "place" and fits(fact.value, "datetime") > 0.8:
+        return 0.4
+    if kind == "name":
+        return 0.35 if fits(fact.value, "person") < 0.3 or fits(fact.value, "datetime") > 0.8 else 1.0
+    return 0.96 + 0.04 * fit
+
+
+def _from_grids(ask: Ask, document: Document, lexicon: Lexicon) -> Iterator[Finding]:
+    for each in document.grids:
+        for number, phrase in enumerate(ask.phrases):
+            for hit in ask_grid(each, phrase.text, phrase, ask.kind, fold(ask.whole), lexicon):
+                yield _of_hit(replace(hit, confidence=hit.confidence * (1 - 0.01 * number)), each.page)
+
+
+def _of_hit(hit: Hit, page: Page) -> Finding:
+    lines = [line for cell in hit.cells for line in cell.lines]
+    text = " | ".join(cell.text for cell in hit.cells[:12])
+    line = Line(text, union([line.box for line in lines]) if lines else hit.cells[0].box)
+    return Finding(hit.value, (Evidence(line, page),), hit.confidence, hit.label)
+
+
+def _from_prose(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
+    listed = prose.sentences(document.paragraphs, lexicon)
+    matches = [
+        prose.best(listed, _about(ground(phrase, document.corpus, document.title)), ask.whole, ask.kind, lexicon)
+        for phrase in ask.phrases
+    ]
+    match = max((m for m in matches if m is not None), key=lambda m: m.confidence, default=None)
+    if match is None or match.confidence < ENOUGH_PROSE:
+        return None
+    sentence = match.sentence
+    lines = sentence.paragraph.lines_of(sentence.start, sentence.start + len(sentence.text))
+    line = (
+        Line(sentence.text, union([ln.box for ln in lines]))
+        if lines
+        else Line(sentence.text, sentence.paragraph.lines[0].box)
+    )
+    return Finding(match.value, (Evidence(line, sentence.page),), match.confidence)
+
+
+def mention(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
+    """For "does it mention …?": the line or sentence that does, or nothing."""
+    topic = re.sub(
+        r"有没有|是否|提到|提及|包含|约定|规定|写明|注明|列出|出现|存在|吗|么|关于|任何|条款|相"
+        r"关|有|的|\b(?:does|do|is|are|was|were|it|there|this|the|document|contract|invoice|mention"
+        r"|mentioned|contain|contains|include|included|specify|specified|say|anything|about|any"
+        r"|a|an|of|in|on|have|appear|clause|cover|state|stated|provide|for|list|listed)\b",
+        " ",
+        fold(ask.whole),
+    )
+    topic = re.sub(r"\s+", " ", topic).strip(" ?？。.")
+    wanted = bare(topic)
+    if not wanted:
+        return None
+    phrase = lexicon.phrase(topic)
+    best: tuple[float, Line, Page] | None = None
+    for page in document.pages:
+        for line in page.lines:
+            score = _mentions(wanted, phrase, line.text, lexicon)
+            if score >= 0.8 and (best is None or score > best[0]):
+                best = (score, line, page)
+    for sentence in prose.sentences(document.paragraphs, lexicon):
+        score = _mentions(wanted, phrase, sentence.text, lexicon)
+        if score >= 0.8 and (best is None or score > best[0]):
+            lines = sentence.paragraph.lines_of(sentence.start, sentence.start + len(sentence.text))
+            best = (score, Line(sentence.text, union([ln.box for ln in lines])), sentence.page)
+    if best is not None:
+        return Finding(best[1].text, (Evidence(best[1], best[2]),), best[0])
+    keyed = answer(ask, document, lexicon)
+    return replace(keyed, value=keyed.evidence[0].line.text) if keyed is not None and keyed.confidence >= 0.75 else None
+
+
+def _mentions(wanted: str, phrase: Phrase, text: str, lexicon: Lexicon) -> float:
+    plain = bare(text)
+    if wanted in plain:
+        return 1.0
+    if len(wanted) >= 4 and len(plain) >= len(wanted) and fuzz.partial_ratio(wanted, plain) >= 88:
+        return 0.9
+    if not phrase.weight:
+        return 0.0
+    other, folded = lexicon.phrase(text), fold(text)
+    return sum(t.weight * prose.presence(t, other, folded, lexicon) for t in phrase.tokens) / phrase.weight
+
+
+def clean(finding: Finding, kind: str) -> Finding:
+    """The value alone, where a value of the wanted type stands in a longer text after a key."""
+    value = finding.value.strip(" ;；,，、|")
+    if kind in ("date", "phone", "email", "ip", "url") and len(value) > 28:
+        found = find(value, kind)
+        if len(found) == 1:
+            value = value[found[0].start : found[0].end]
+    return replace(finding, value=join_text([value]))

@@ -1,0 +1,426 @@
+"""Tables as rows and columns to ask about: which row, which column, totals, counts and extremes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rapidfuzz import fuzz
+
+from sampan.engines.reader.aliases import named
+from sampan.engines.reader.folding import bare, fold
+from sampan.engines.reader.lexicon import GENERIC, STOP_WORDS, Lexicon, Phrase, stem
+from sampan.engines.reader.page import Cell, Page, Table, is_cjk
+from sampan.engines.reader.tables import COLUMN_HEADS, TOTAL_ROW, unstacked
+from sampan.engines.reader.values import amounts
+
+ORDINAL = re.compile(
+    r"第\s*(?P<zh>[一二三四五六七八九十]|\d{1,2})\s*(?:个|個|项|項|行|条|條|种|種|件|款|样|樣|笔"
+    r"|筆|列|名|道|位)|\b(?P<en>first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth"
+    r"|last|\d{1,2}(?:st|nd|rd|th))\s+(?:line\s+)?(?:item|row|product|entry|line|goods|article|record"
+    r"|good|thing|service|dish)|(?P<last>最后)\s*(?:一)?\s*(?:个|项|行|条|种|件|样|款)"
+)
+CHINESE_DIGITS = "一二三四五六七八九十"
+ENGLISH_DIGITS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+COUNT = re.compile(
+    r"(?:几|多少)\s*(?:个|種|种|项|項|行|条|件|款|样|樣|笔|道)?\s*(?:不同的?)?\s*(?:商品|项目|货"
+    r"物|品种|物品|明细|行|东西|记录|产品|菜|项|服务|种|類|类|药)|(?:几|多少)(?:种|項|项|行|笔|"
+    r"条)|\bhow many (?:different |kinds of |types of |distinct |line )?(?:items?|rows?|products?"
+    r"|goods|lines?|entries|kinds|articles|records|dishes|services|medicines)\b|\bnumber of (?:line"
+    r" )?(?:items|rows|products|entries|lines)\b"
+)
+NO_TOTAL = re.compile(
+    r"^\W*(?:小计|sub|tax|vat|gst|shipping|freight|discount|运费|税|优惠|折扣|现金|cash|change|找零"
+    r"|service)"
+)
+BOUGHT = named(
+    "ordered bought sold purchased item items product row line many much cost costs price quantity units unit total"
+)
+FLAG = re.compile(
+    r"偏高|过高|升高|偏低|过低|降低|异常|不正常|\babnormal\b|\btoo (?:high|low)\b|\babove (?:the"
+    r" )?(?:normal|range|reference)|\bbelow (?:the )?(?:normal|range|reference)|\b(?:is|are|was"
+    r"|were) (?:high|low|elevated)\b|\bout of range\b"
+)
+WHICH = re.compile(
+    r"^\W*(?:哪一?(?:个|种|项|款|样|位|些|行)(?:产品|商品|货物|项目|药|菜|人|员工|学生|指标)?|谁"
+    r"|which (?:\w+ )?(?=is|are|was|were|has|have))(?P<what>.+?)(?:的|了|[?？])*$"
+)
+HIGHEST = re.compile(
+    r"最贵|最高|最大|最多|\bmost expensive|\bhighest|\blargest|\bbiggest|\bmost\b|\bmaximum|\bpriciest|\bcostliest"
+)
+LOWEST = re.compile(r"最便宜|最低|最小|最少|\bcheapest|\blowest|\bsmallest|\bleast\b|\bminimum|\bfewest")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Cells that answer a question about a table, the value to say, and how sure it is."""
+
+    value: str
+    cells: tuple[Cell, ...]
+    confidence: float
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table with a heading: `heads` by column, `body` the rows of values, `totals` the summing rows."""
+
+    page: Page
+    heads: tuple[tuple[int, Phrase], ...]
+    body: tuple[tuple[Cell, ...], ...]
+    totals: tuple[tuple[Cell, ...], ...]
+
+    def cell(self, row: Sequence[Cell], column: int) -> Cell | None:
+        return next((cell for cell in row if cell.column <= column <= cell.last and cell.text), None)
+
+
+def grid(table: Table, page: Page, lexicon: Lexicon) -> Grid | None:
+    """Finds the heading of a table; nothing where it has none, as a form has not."""
+    spread = [split for stacked in table.rows for split in unstacked(stacked)]
+    for at, row in enumerate(spread[:-1]):
+        if not _heads(row, spread[at + 1], lexicon, table.ruled):
+            continue
+        heads = tuple((cell.column, lexicon.phrase(cell.text)) for cell in row if cell.text)
+        body: list[tuple[Cell, ...]] = []
+        totals: list[tuple[Cell, ...]] = []
+        for below in spread[at + 1 :]:
+            filled = tuple(cell for cell in below if cell.text)
+            if not filled:
+                continue
+            if TOTAL_ROW.match(fold(filled[0].text)) or totals:
+                totals.append(filled)
+            elif len(filled) >= 2 or len(heads) == 1:
+                body.append(filled)
+        if body:
+            return Grid(page, heads, tuple(body), tuple(totals))
+    return None
+
+
+def _heads(row: Sequence[Cell], below: Sequence[Cell], lexicon: Lexicon, ruled: bool) -> bool:
+    texts = [cell.text for cell in row if cell.text]
+    if len(texts) < 2 or any(re.search(r"[:：]\s*\S", text) or len(text) > 30 for text in texts):
+        return False
+    known = sum(bool(COLUMN_HEADS.intersection(lexicon.concepts(text))) for text in texts)
+    if not ruled:
+        return True
+    under = [cell.text for cell in below if cell.text]
+    if any(
+        lexicon.concepts(text) and any(n in lexicon.types for n in lexicon.concepts(text)) for text in under[:1]
+    ) and not TOTAL_ROW.match(fold(under[0])):
+        return False
+    if known >= 2 and known * 3 >= len(texts):
+        return True
+    plain = not any(char.isdigit() for text in texts for char in text)
+    return (
+        plain
+        and len(texts) >= 3
+        and len(under) >= len(texts) - 1
+        and any(any(c.isdigit() for c in text) for text in under)
+    )
+
+
+def ask_grid(grid: Grid, text: str, phrase: Phrase, kind: str, whole: str, lexicon: Lexicon) -> Iterator[Hit]:
+    """Every way in which a table answers an ask."""
+    columns = _columns(grid, phrase, lexicon)
+    labels = _label_column(grid, lexicon)
+    yield from _counted(grid, whole)
+    yield from _flagged(grid, whole, labels)
+    picked = _ordinal(grid, whole)
+    if picked is not None:
+        yield from _of_row(grid, picked, columns, labels, 0.95)
+        return
+    yield from _extreme(grid, whole, columns, labels, lexicon)
+    rest = _rest(text, columns, phrase, lexicon, grid)
+    yield from _which(grid, whole, labels)
+    named = _rows(grid, rest)
+    if named:
+        best, row = named[0]
+        chosen = columns or _by_kind(grid, kind, whole, lexicon)
+        yield from _of_row(grid, row, chosen, labels, best * 0.96, named=True)
+    elif columns:
+        yield from _of_column(grid, columns, rest, kind, whole)
+
+
+def _columns(grid: Grid, phrase: Phrase, lexicon: Lexicon) -> list[tuple[float, int, Phrase]]:
+    """Columns whose heading the ask names, best first."""
+    scored = []
+    for column, head in grid.heads:
+        if not head.tokens:
+            continue
+        best = max((lexicon.nearness(Phrase(token.surface, (token,)), head) for token in phrase.tokens), default=0.0)
+        whole = lexicon.nearness(head, phrase)
+        score = max(best, whole if whole >= 0.8 else 0.0)
+        if score >= 0.62 and not _too_broad(phrase, head):
+            scored.append((score, column, head))
+    return sorted(scored, key=lambda item: -item[0])
+
+
+def _too_broad(phrase: Phrase, head: Phrase) -> bool:
+    """Whether a heading only says something broader than what is asked: 金额 is no answer for 税额 or a discount."""
+    asked = phrase.names
+    if asked & head.names or not head.names & {"amount", "number", "total", "date", "time", "code", "type", "place"}:
+        return False
+    specific = {n for n in asked if n not in GENERIC and n not in ("net_amount", "subtotal", "price", "item_name")}
+    same = any(token.surface in head.text for token in phrase.tokens)
+    return bool(specific) and not same
+
+
+def _label_column(grid: Grid, lexicon: Lexicon) -> int:
+    """The column that names each row: an item's or a person's name, else the first with words in it."""
+    for wanted in ("item_name", "medicine", "person_name", "name"):
+        for column, head in grid.heads:
+            if wanted in head.names and "number" not in head.names and _worded_column(grid, column):
+                return column
+    return next((column for column, _ in grid.heads if _worded_column(grid, column)), grid.heads[0][0])
+
+
+def _worded_column(grid: Grid, column: int) -> bool:
+    """Whether most cells of a column hold letters, so that they can name their rows."""
+    texts = [cell.text for row in grid.body if (cell := grid.cell(row, column)) is not None]
+    return sum(any(char.isalpha() for char in text) for text in texts) * 2 > len(texts)
+
+
+def _flagged(grid: Grid, whole: str, labels: int) -> Iterator[Hit]:
+    """Rows of a report that are marked as too high, too low or abnormal."""
+    asked = FLAG.search(whole)
+    if not asked:
+        return
+    up, down = re.compile(r"↑|[偏过升]高|^H$|\bhigh\b|\*"), re.compile(r"↓|[偏过降]低|^L$|\blow\b")
+    marks = (
+        [up]
+        if re.search("高|high|above|elevat", asked.group())
+        else [down]
+        if re.search("低|low", asked.group())
+        else [up, down, re.compile("异常|abnormal|阳性|positive")]
+    )
+    cells = [
+        label
+        for row in grid.body
+        if any(mark.search(fold(cell.text)) for mark in marks for cell in row) and (label := grid.cell(row, labels))
+    ]
+    if cells:
+        yield Hit("、".join(cell.text for cell in cells), tuple(cells), 0.94)
+
+
+def _which(grid: Grid, whole: str, labels: int) -> Iterator[Hit]:
+    """ "Which product is damaged?": the row that says so in another cell than its name."""
+    asked = WHICH.match(whole)
+    if not asked:
+        return
+    wanted = bare(re.sub(r"^(?:是|有|的|被|is|are|was|were|has|have|marked|listed)+", "", asked.group("what").strip()))
+    if len(wanted) < 2:
+        return
+    hits = []
+    for row in grid.body:
+        label = grid.cell(row, labels)
+        said = [cell for cell in row if cell is not label and wanted in bare(cell.text)]
+        if label is not None and said:
+            hits.append((label, said[0]))
+    if hits:
+        cells = tuple(cell for pair in hits for cell in pair)
+        yield Hit("、".join(label.text for label, _ in hits), cells, 0.9)
+
+
+def _counted(grid: Grid, whole: str) -> Iterator[Hit]:
+    if COUNT.search(whole):
+        cells = tuple(row[0] for row in grid.body)
+        yield Hit(str(len(grid.body)), cells, 0.9)
+
+
+def _ordinal(grid: Grid, whole: str) -> tuple[Cell, ...] | None:
+    match = ORDINAL.search(whole)
+    if match is None:
+        return None
+    if match.group("last") or match.group("en") == "last":
+        return grid.body[-1]
+    word = match.group("zh") or match.group("en")
+    if word in CHINESE_DIGITS:
+        place = CHINESE_DIGITS.index(word) + 1
+    elif word in ENGLISH_DIGITS:
+        place = ENGLISH_DIGITS.index(word) + 1
+    else:
+        place = int(re.sub(r"\D", "", word))
+    return grid.body[place - 1] if 0 < place <= len(grid.body) else None
+
+
+def _extreme(
+    grid: Grid, whole: str, columns: Sequence[tuple[float, int, Phrase]], labels: int, lexicon: Lexicon
+) -> Iterator[Hit]:
+    high, low = HIGHEST.search(whole), LOWEST.search(whole)
+    if not high and not low:
+        return
+    numeric = [(score, column) for score, column, _ in columns if column != labels and _figures(grid, column)]
+    if not numeric:
+        wanted: tuple[str, ...] = (
+            ("unit_price", "price", "amount", "quantity")
+            if re.search(r"贵|便宜|expens|cheap|pric|cost", whole)
+            else ("amount", "unit_price", "price", "quantity")
+        )
+        numeric = [
+            (0.9, column)
+            for name in wanted
+            for column, head in grid.heads
+            if name in head.names and _figures(grid, column)
+        ]
+    if not numeric:
+        return
+    column = numeric[0][1]
+    figures = _figures(grid, column)
+    _, row = (max if high else min)(figures, key=lambda item: item[0])
+    label, figure = grid.cell(row, labels), grid.cell(row, column)
+    if label is None or figure is None:
+        return
+    number_wanted = re.search(
+        r"最[高大多低小少贵]的?(?:单价|金额|数量|价格)|(?:highest|lowest|largest|maximum|minimum)"
+        r" (?:unit )?(?:price|amount|quantity)",
+        whole,
+    )
+    value = f"{figure.text}({label.text})" if number_wanted else f"{label.text}({figure.text})"
+    yield Hit(value, (label, figure), 0.93)
+
+
+def _figures(grid: Grid, column: int) -> list[tuple[float, tuple[Cell, ...]]]:
+    made = []
+    for row in grid.body:
+        cell = grid.cell(row, column)
+        number = next(amounts(cell.text), None) if cell is not None else None
+        if number is not None:
+            made.append((number, row))
+    return made
+
+
+def _rest(text: str, columns: Sequence[tuple[float, int, Phrase]], phrase: Phrase, lexicon: Lexicon, grid: Grid) -> str:
+    """What the ask says besides the column: the row's name, if it names one."""
+    rest = fold(text)
+    if columns:
+        head = columns[0][2]
+        for token in phrase.tokens:
+            if lexicon.nearness(Phrase(token.surface, (token,)), head) >= 0.62:
+                rest = rest.replace(token.surface, " ")
+    rest = re.sub(
+        r"\b(?:the|of|for|is|a|an|in|on|what|how|much|many|was|were|did|does|cost|costs|per|each"
+        r"|bought|purchased|there|are)\b",
+        " ",
+        rest,
+    )
+    return re.sub(
+        r"\s+", " ", re.sub(r"[那这]?一?[行栏列项]的?|的|是|多少|什么|一共|总共|买了|几|每|钱|[?？]", " ", rest)
+    ).strip()
+
+
+def _rows(grid: Grid, rest: str) -> list[tuple[float, tuple[Cell, ...]]]:
+    """Rows that a name points at, best first; nothing where the name fits two rows alike."""
+    wanted = bare(rest)
+    if len(wanted) < 1:
+        return []
+    words = (
+        {stem(word) for word in re.findall(r"[a-z]{2,}|\d+", rest) if word not in STOP_WORDS and word not in BOUGHT}
+        if rest.isascii()
+        else set()
+    )
+    scored = []
+    for row in grid.body:
+        best = max((_alike(wanted, cell.text) for cell in row), default=0.0)
+        if words:
+            best = max([best, *(_worded(words, cell.text) for cell in row)])
+        if best >= 0.72:
+            scored.append((best, row))
+    return sorted(scored, key=lambda item: -item[0])
+
+
+def _worded(words: set[str], label: str) -> float:
+    """For names of several words: all that was asked stands in the label, or all of the label was asked."""
+    named = {stem(word) for word in re.findall(r"[a-z]{2,}|\d+", fold(label))}
+    if not named or not any(word.isalpha() for word in named):
+        return 0.0
+    if words <= named:
+        return 0.94
+    return 0.9 if named <= words else 0.0
+
+
+def _alike(wanted: str, label: str) -> float:
+    whole = bare(label)
+    core = bare(label.rsplit("*", 1)[-1])
+    if not whole or not core:
+        return 0.0
+    if wanted in (whole, core):
+        return 1.0
+    if core.isdigit() or len(core) < 2 or len(wanted) < 2:
+        return 0.0
+    if core in wanted:
+        return 0.93 if len(core) * 2 >= len(wanted) else 0.85
+    if wanted in whole and not wanted.isdigit():
+        return 0.92 if is_cjk(wanted[0]) or len(wanted) >= 4 else 0.6
+    return fuzz.ratio(wanted, core) / 100
+
+
+def _by_kind(grid: Grid, kind: str, whole: str, lexicon: Lexicon) -> list[tuple[float, int, Phrase]]:
+    """The column meant when only a row is named: how much it costs, how many there are."""
+    order: tuple[str, ...]
+    if kind == "money" or re.search(r"多少钱|how much|cost|price", whole):
+        each = re.search(r"每|一[个箱盒件瓶台支斤杯份]|单价|each|per\b|unit", whole)
+        order = (
+            ("unit_price", "price", "amount")
+            if each
+            else ("amount", "total", "price", "unit_price", "subtotal", "total_with_tax")
+        )
+    elif kind == "number" or re.search(r"几|多少|how many", whole):
+        order = ("quantity", "number", "result")
+    else:
+        order = ("result", "amount", "unit_price", "quantity")
+    return [(0.9, column, head) for name in order for column, head in grid.heads if name in head.names]
+
+
+def _of_row(
+    grid: Grid,
+    row: tuple[Cell, ...],
+    columns: Sequence[tuple[float, int, Phrase]],
+    labels: int,
+    sure: float,
+    *,
+    named: bool = False,
+) -> Iterator[Hit]:
+    if columns:
+        score, column, head = columns[0]
+        cell = grid.cell(row, column)
+        label = grid.cell(row, labels)
+        if cell is not None:
+            cells = (label, cell) if label is not None and label is not cell else (cell,)
+            yield Hit(cell.text, cells, sure * min(1.0, 0.55 + 0.45 * score), head.text)
+        return
+    label = grid.cell(row, labels)
+    if label is not None and not named:
+        yield Hit(label.text, row, sure)
+    elif named:
+        yield Hit("  ".join(cell.text for cell in row), row, sure * 0.7)
+
+
+def _of_column(
+    grid: Grid, columns: Sequence[tuple[float, int, Phrase]], rest: str, kind: str, whole: str
+) -> Iterator[Hit]:
+    """A column without a row: its total where there is one, the only value, or all of them."""
+    score, column, head = columns[0]
+    wanted = bare(re.sub(r"合计|总计|总|共|total|sum|all|overall|全部|所有|item|商品|哪些|有", "", rest))
+    spare = 0.5 if len(wanted) >= 2 else 0.0
+    sure = 0.92 * min(1.0, 0.4 + 0.6 * score) - spare
+    for row in sorted(grid.totals, key=lambda row: bool(NO_TOTAL.match(fold(row[0].text)))):
+        cell = grid.cell(row, column)
+        if cell is not None and any(c.isdigit() for c in cell.text) and cell is not row[0]:
+            yield Hit(cell.text, (row[0], cell), sure, head.text)
+            return
+    cells = [cell for row in grid.body if (cell := grid.cell(row, column)) is not None]
+    if not cells:
+        return
+    figures = _figures(grid, column)
+    if (
+        re.search(r"总|合计|一共|共|total|sum|altogether|in all", whole)
+        and len(figures) == len(grid.body)
+        and not ({"unit_price", "tax_rate"} & head.names)
+    ):
+        total = sum(figure for figure, _ in figures)
+        said = f"{total:.2f}" if any("." in cell.text for cell in cells) else f"{total:g}"
+        yield Hit(said, tuple(cells), sure * 0.92, head.text)
+        return
+    texts = list(dict.fromkeys(cell.text for cell in cells))
+    yield Hit("、".join(texts), tuple(cells), sure * (0.97 if len(texts) == 1 else 0.9), head.text)

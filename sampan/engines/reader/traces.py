@@ -1,0 +1,154 @@
+"""Facts of logs, tracebacks and error pages, which name no keys: codes, exception types, files, lines, messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from sampan.engines.reader.facts import Fact
+from sampan.engines.reader.layout import Row
+from sampan.engines.reader.lexicon import Lexicon
+from sampan.engines.reader.page import Line, Page, join_text
+
+PYTHON_FRAME = re.compile(
+    r"File\s*[\"“”']?(?P<file>[^\"“”',]+)[\"“”']?\s*,\s*[Ll]ine\s*(?P<line>\d+)(?:\s*,\s*in\s+(?P<function>[\w<>.]+))?"
+)
+OTHER_FRAME = re.compile(
+    r"(?P<file>[\w./\\@-]+\.(?:java|js|jsx|ts|tsx|go|rs|c|cc|cpp|cs|php|rb|kt|py|swift|vue|scala"
+    r"|sql|sh))\s*[:：(]\s*(?:line\s*)?(?P<line>\d+)"
+)
+JAVA_METHOD = re.compile(r"\bat\s+(?P<function>[\w.$<>]+)\s*\(")
+EXCEPTION = re.compile(
+    r"(?P<type>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Fault|Interrupt|Warning|Failure))\b\s*(?:[:"
+    r"：]\s*(?P<message>\S.*))?"
+)
+CODE = re.compile(
+    r"\b0x[0-9A-Fa-f]{4,}\b|\bERR_[A-Z0-9_]+|\bORA-\d{4,5}|\bSQLSTATE\s*\[?\w+\]?(?:\s*\[\d+\])?"
+    r"|\b[A-Z]{2,}(?:_[A-Z0-9]+){1,}\b|\bE[A-Z]{3,}\b|\b(?:errno|Errno|ERRNO)\s*[:=]?\s*\d+|\b[A-Z]{1"
+    r",5}-?\d{3,6}\b"
+)
+STATUS = re.compile(
+    r"^\W*(?:HTTP(?:/[\d.]+)?(?:\s+(?:ERROR|Status|错误))?\s*[:：-]?\s*)?(?P<code>[45]\d\d)(?:\s*[-–:"
+    r"：|]?\s*(?P<name>[A-Z][A-Za-z -]{3,40}))?\W*$",
+    re.IGNORECASE,
+)
+EXIT = re.compile(r"\bexit(?:ed)?\s*(?:with\s*)?(?:code|status)\s*[:=]?\s*(?P<code>-?\d+)", re.IGNORECASE)
+HOST_PORT = re.compile(
+    r"\b(?:host|主机|server|服务器)\s*(?:name)?\s*[:：=]?\s*[\"“']?(?P<host>[\w.-]+\.[\w.-]+|localhost)[\"”']?"
+)
+PORT = re.compile(r"(?:\bport|端口)\s*[:：=]?\s*(?P<port>\d{2,5})|(?:\d{1,3}\.){3}\d{1,3}:(?P<after>\d{2,5})")
+RETRIES = re.compile(
+    r"(?P<count>\d+)\s*(?:retries|attempts|times|次重试|次尝试)|重试\s*(?P<times>\d+)\s*次", re.IGNORECASE
+)
+FAILING = re.compile(
+    r"失败|错误|无法|异常|不可用|拒绝|找不到|不存在|超时|已停止|不足|遇到问题|需要重启|崩溃|\b(?:fail(?:ed"
+    r"|ure)?|error|cannot|could not|unable|unavailable|refused|denied|not found|timed out|stopped"
+    r"|invalid|bad gateway|exceeded|fatal)\b",
+    re.IGNORECASE,
+)
+
+
+ADVICE = re.compile(
+    r"^\W*(?:\d[.、]\s*)?(?:请|建议|尝试|可尝试|解决)|请(?:稍后|检查|联系|重启|重试|重新|确认|关"
+    r"闭|在)|\b(?:please|try|check|contact|restart|reinstall|retry|make sure|ensure)\b",
+    re.IGNORECASE,
+)
+ASIDE = re.compile(
+    r"错误信息|错误代码|错误码|错误报告|收集|日志|如果|\b(?:error code|report|log file|if you)\b|[:：]\s*$",
+    re.IGNORECASE,
+)
+
+
+def trace_facts(page: Page, rows: Sequence[Row], lexicon: Lexicon) -> Iterator[Fact]:
+    """What an error screenshot says, under the keys that people ask by. The deepest frame is trusted most."""
+    lines = [line for row in rows for line in row.lines]
+    whole = [Line(row.text, row.box) for row in rows]
+    if not any(FAILING.search(line.text) or EXCEPTION.search(line.text) for line in whole):
+        return
+    frames = [
+        (line, match)
+        for line in whole
+        for match in [PYTHON_FRAME.search(line.text) or OTHER_FRAME.search(line.text)]
+        if match
+    ]
+    backwards = any(JAVA_METHOD.search(line.text) for line in whole)
+    for number, (line, match) in enumerate(frames):
+        deepest = number == (0 if backwards else len(frames) - 1)
+        trust = 0.9 if deepest else 0.8
+        name = re.split(r"[\\/]", match.group("file"))[-1]
+        yield _fact("line number " + name, match.group("line"), line, page, trust, lexicon)
+        yield _fact("line number", match.group("line"), line, page, trust, lexicon)
+        yield _fact("file", match.group("file"), line, page, trust, lexicon)
+        function = match.groupdict().get("function") or (JAVA_METHOD.search(line.text) or {"function": ""})["function"]
+        if function:
+            yield _fact("function", function, line, page, trust, lexicon)
+            yield _fact("function " + name, function, line, page, trust, lexicon)
+    for at, line in enumerate(whole):
+        yield from _of_line(line, whole[at + 1 : at + 2], page, lexicon)
+    yield from _messages(lines, page, lexicon)
+
+
+def _of_line(line: Line, following: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:
+    text = line.text
+    raised = EXCEPTION.search(text)
+    if raised and not re.search(r"^\s*(?:raise|throw|except|catch)\b", text):
+        yield _fact("exception type", raised.group("type"), line, page, 0.95, lexicon)
+        message = (raised.group("message") or "").strip()
+        if message:
+            rest = (
+                following[0].text
+                if following and not re.search(r"^\s*(?:at|File)\b", following[0].text) and len(following[0].text) < 60
+                else ""
+            )
+            yield _fact("error message", f"{message} {rest}".strip(), line, page, 0.95, lexicon)
+    status = STATUS.match(text)
+    if status:
+        yield _fact("error code", status.group("code"), line, page, 0.9, lexicon)
+        if status.group("name"):
+            yield _fact("error message", text.strip(), line, page, 0.86, lexicon)
+    elif code := CODE.search(text):
+        trust = 0.86 if FAILING.search(text) or code.group().startswith(("0x", "ERR_", "ORA")) else 0.7
+        yield _fact("error code", code.group(), line, page, trust, lexicon)
+    for key, pattern in (("exit code", EXIT), ("host", HOST_PORT), ("port", PORT), ("retries", RETRIES)):
+        if found := pattern.search(text):
+            value = next(group for group in found.groups() if group)
+            yield _fact(key, value, line, page, 0.92, lexicon)
+
+
+def _messages(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:
+    """The line that says what failed: the longest of the first ones that sound like it."""
+    failing = [
+        line
+        for line in lines
+        if FAILING.search(line.text) and len(line.text) > 3 and not PYTHON_FRAME.search(line.text)
+    ]
+    telling = [line for line in failing if not ASIDE.search(line.text)] or failing
+    for number, line in enumerate(sorted(telling, key=lambda item: len(item.text) < 8)[:2]):
+        after = next(
+            (
+                other
+                for other in lines
+                if 0 <= other.box.top - line.box.bottom < 1.6 * line.box.height
+                and other.box.overlap_across(line.box) > 0
+            ),
+            None,
+        )
+        more = (
+            after.text
+            if after is not None
+            and 8 <= len(after.text) <= 60
+            and not re.search(r"[:：=]|^\s*(?:at|File)\b", after.text)
+            else ""
+        )
+        yield _fact("error message", join_text([line.text, more]), line, page, 0.84 - 0.06 * number, lexicon)
+    for line in lines:
+        if ADVICE.search(line.text) and len(line.text) > 5:
+            yield _fact("解决方法", line.text, line, page, 0.84, lexicon)
+            break
+    top = min(lines, key=lambda line: line.box.top)
+    if len(top.text) < 40 and not FAILING.search(top.text) and not re.search(r"[:：/\\]", top.text):
+        yield _fact("program", top.text, top, page, 0.72, lexicon)
+
+
+def _fact(key: str, value: str, line: Line, page: Page, trust: float, lexicon: Lexicon) -> Fact:
+    return Fact(key, value, line, page, trust, lexicon.phrase(key), line.box)
