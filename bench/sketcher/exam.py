@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.reader.canvas import font, measure
-from bench.sketcher.judge import Expectation, expectations, judge
+from bench.sketcher.judge import SETS, Expectation, expectations, judge
 from sampan.engines.sketcher import Order, Sketcher
 
 SIZE = "1024x1024"
@@ -129,9 +129,10 @@ def main(
     seed: Annotated[int, typer.Option(help="seed of every picture")] = 7,
     sheet: Annotated[Path | None, typer.Option("--contact-sheet", help="write all pictures into one PNG")] = None,
     only: Annotated[str, typer.Option(help="only prompts of this category or containing this")] = "",
+    number: Annotated[int, typer.Option("--set", min=1, max=len(SETS), help="which of the held-out sets")] = 1,
 ) -> None:
     """Sits the exam and prints the marks."""
-    wanted = [each for each in expectations() if only in each.category or only in each.prompt]
+    wanted = [each for each in expectations(number) if only in each.category or only in each.prompt]
     draw = draw_with_gateway(url, key, model) if url else draw_with_engine()
     clock, unit = (time.perf_counter, "wall seconds") if url else (time.process_time, "CPU seconds")
     console = Console()

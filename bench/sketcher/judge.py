@@ -17,7 +17,7 @@ OUTWARD = 0.44  # farthest a corner object's centroid may be from its two edges
 BIGGER = 1.25  # least ratio of longer sides: areas would depend on how slender a thing is
 BOTH_SIDES = 0.2  # least share of an outer pair's pixels on each side of what stands between
 
-PROMPTS = Path(__file__).with_name("prompts.json")
+SETS = (Path(__file__).with_name("prompts.json"), Path(__file__).with_name("prompts2.json"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Expectation:
     checks: tuple[tuple[str, ...], ...]
 
 
-def expectations() -> tuple[Expectation, ...]:
-    """All prompts of the exam, in the order of the file."""
-    items = json.loads(PROMPTS.read_text("utf-8"))
+def expectations(number: int = 1) -> tuple[Expectation, ...]:
+    """All prompts of a set (1 or 2), in the order of its file."""
+    items = json.loads(SETS[number - 1].read_text("utf-8"))
     return tuple(
         Expectation(i["language"], i["category"], i["prompt"], i["colours"], i["total"], tuple(map(tuple, i["checks"])))
         for i in items

@@ -18,7 +18,7 @@ PAPERS = [
     for name in ("dev", "heldout")
     for index, paper in enumerate(load(name))
 ]
-PROMPTS = sketches.expectations()
+PROMPTS = {number: sketches.expectations(number) for number in (1, 2)}
 KINDS = {"key", "paraphrase", "table", "sentence", "compound", "absent", "read"}
 
 
@@ -99,23 +99,33 @@ def test_verdicts_on_answers(question: Question, answer: str, verdict: str) -> N
     assert judge(question, answer, ("0571-55145061", "1,160.70")) == verdict
 
 
-def test_prompts_are_two_hundred_and_name_only_what_can_be_judged() -> None:
-    assert len(PROMPTS) == len({each.prompt for each in PROMPTS}) == 200
-    assert sum(each.language == "en" for each in PROMPTS) == 100
-    for each in PROMPTS:
+@pytest.mark.parametrize(("number", "english"), [(1, 100), (2, 90)])
+def test_prompts_are_two_hundred_and_name_only_what_can_be_judged(number: int, english: int) -> None:
+    prompts = PROMPTS[number]
+    assert len(prompts) == len({each.prompt for each in prompts}) == 200
+    assert sum(each.language == "en" for each in prompts) == english
+    for each in prompts:
         assert set(each.colours) <= set(COLOURS), each.prompt
         assert each.colours or each.total, each.prompt
         for check in each.checks:
             assert check[0] in sketches.CHECKS, each.prompt
-            assert check[1] in each.colours, each.prompt
+            named = check[1:2] if check[0] == "at" else check[1:]
+            assert set(named) <= set(each.colours), each.prompt
         counts = [count for count in each.colours.values() if count]
         if each.total and counts and len(counts) == len(each.colours):
             assert sum(counts) == each.total, each.prompt
 
 
+def test_the_sets_share_no_prompt_and_have_the_same_categories_in_the_same_shares() -> None:
+    first, second = ([each.category for each in PROMPTS[number]] for number in (1, 2))
+    assert sorted(first) == sorted(second)
+    assert not {each.prompt for each in PROMPTS[1]} & {each.prompt for each in PROMPTS[2]}
+
+
+@pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("index", range(3, 200, 9))
-def test_the_judge_accepts_a_right_picture_and_rejects_a_wrong_one(index: int) -> None:
-    wanted, rng = PROMPTS[index], Random(index)
+def test_the_judge_accepts_a_right_picture_and_rejects_a_wrong_one(number: int, index: int) -> None:
+    wanted, rng = PROMPTS[number][index], Random(index)
     things, paper = arranged(wanted, rng), ("plain", "soft", "ground")[index // 9 % 3]
     assert sketches.judge(painted(things, rng, paper=paper), wanted) == []
     assert sketches.judge(painted(spoiled(wanted, things), rng, paper=paper), wanted) != []
