@@ -63,13 +63,8 @@ class Contender:
 @contextlib.contextmanager
 def process(command: list[str], core: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
     """A process on one core, ended with the block."""
-    started = subprocess.Popen(
-        command,
-        env={**os.environ, **environ},
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-    )
+    pinned = ["taskset", "-c", str(core), *command]
+    started = subprocess.Popen(pinned, env={**os.environ, **environ}, stdout=subprocess.PIPE, text=True)
     try:
         yield started
     finally:
@@ -146,12 +141,11 @@ targets = ["cloud"]
 
 def load(contender: Contender, kind: str, calls: int, connections: int = 32, rate: float = 0) -> dict[str, float]:
     """One round: what the load says, and the CPU microseconds of the contender a call (`cpu`)."""
-    command = [sys.executable, "-m", "bench.gateway.load", str(contender.port), KEY, kind]
+    command = ["taskset", "-c", str(LOAD_CORE), sys.executable, "-m", "bench.gateway.load"]
+    command += [str(contender.port), KEY, kind]
     command += [str(calls), str(connections), str(rate)]
     before = contender.cpu()
-    done = subprocess.run(
-        command, capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}), check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{contender.name} failed under load:\n{done.stderr}")
     said: dict[str, float] = json.loads(done.stdout)

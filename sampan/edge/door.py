@@ -10,8 +10,8 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
@@ -22,24 +22,27 @@ from sampan.core import Actor, Answer, Incoming, Operation
 from sampan.dialects import Codec, models
 from sampan.dialects.anthropic import Anthropic
 from sampan.dialects.openai_images import OpenAIImages
+from sampan.edge.asgi import (
+    Deadline,
+    Receive,
+    Scope,
+    Send,
+    Watched,
+    close_socket,
+    headers_of,
+    send_answer,
+    send_head,
+    turn_away,
+)
+from sampan.edge.wire import EXTENSION, Exchange
 from sampan.errors import CallError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestTooLarge
 from sampan.storage.objects import Objects
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 log = logging.getLogger("sampan.edge")
 
 MESSAGES = ("/v1/messages", "/v1/messages/count_tokens")
 IMAGES = ("/v1/images/generations", "/v1/images/edits")
 JSON = ("content-type", "application/json")
-
-# What is read, and thrown away, of a body that was refused.
-DRAIN_BYTES = 64 * 1024 * 1024
-DRAIN_SECONDS = 2.0
-GRACE = 0.02  # seconds before a call is watched for a caller who leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await _close_socket(send)
+            await close_socket(send)
             return
         codec = self._calls.get(scope["path"])
         if codec is not None and scope["method"] == "POST":
@@ -99,22 +102,56 @@ class Door:
             await self._page(scope, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send, codec: Codec) -> None:
-        headers = _headers(scope)
-        body = b""
+        headers = headers_of(scope)
+        exchange: Exchange | None = scope.get("extensions", {}).get(EXTENSION)
+        body = exchange.take_body() if exchange is not None else None
         refusal: CallError | None = None
+        incoming = Incoming("POST", scope["path"], scope["query_string"].decode("latin-1"), headers, body or b"")
         try:
-            _check_query(scope["query_string"])
-            body = await self._read(headers, receive)
+            _check_query(incoming.query)
+            if body is None:
+                self._rooms.authenticate(incoming.credential)  # strangers' bodies are not worth waiting for
+                body = await self._read(headers, receive)
+                incoming = msgspec.structs.replace(incoming, body=body)
+            elif len(body) > self._limits.size:
+                self._too_large()
         except CallError as error:
             refusal = error
         except Left:
             return
-        incoming = Incoming("POST", scope["path"], scope["query_string"].decode("latin-1"), headers, body)
         if refusal is not None:
-            await _turn_away(self._rooms.refuse(incoming, codec, refusal), receive, send)
-            return
-        async with _Watched(receive) as watched:
-            await _send(await self._rooms.run(incoming, codec), send, watched)
+            await turn_away(self._rooms.refuse(incoming, codec, refusal), receive, send)
+        elif exchange is not None:
+            await self._converse(incoming, codec, exchange)
+        else:
+            async with Watched(receive) as watched:
+                await send_answer(await self._rooms.run(incoming, codec), send, watched)
+
+    async def _converse(self, incoming: Incoming, codec: Codec, exchange: Exchange) -> None:
+        """The short way: the connection itself says when the caller leaves, and takes an answer in one write."""
+        task = asyncio.current_task()
+        assert task is not None
+        exchange.left = task.cancel
+        try:
+            answer = await self._rooms.run(incoming, codec)
+            headers = "".join([f"{name}: {value}\r\n" for name, value in answer.headers]).encode("latin-1", "replace")
+            if isinstance(answer.body, bytes):
+                exchange.answer(answer.status, headers, answer.body)
+                return
+            started = False
+            async with aclosing(answer.body) as body:
+                async for data in body:
+                    if not started:  # only now: a generator that never ran could not be closed, nor what it holds
+                        started = True
+                        exchange.begin(answer.status, headers)
+                    await exchange.write(data)
+            exchange.end()
+        except asyncio.CancelledError:
+            if not exchange.departed:
+                raise
+            task.uncancel()
+        finally:
+            exchange.left = None
 
     async def _read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         length = headers.get("content-length", "")
@@ -123,7 +160,7 @@ class Door:
         pieces: list[bytes] = []
         size = 0
         try:
-            with _Deadline(self._limits.seconds):
+            with Deadline(self._limits.seconds):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -146,7 +183,7 @@ class Door:
 
     async def _page(self, scope: Scope, send: Send) -> None:
         incoming = Incoming(
-            scope["method"], scope["path"], scope["query_string"].decode("latin-1"), _headers(scope), b""
+            scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers_of(scope), b""
         )
         request_id = "req_" + secrets.token_hex(12)
         try:
@@ -159,9 +196,9 @@ class Door:
             answer = self._error(incoming, mistake, request_id)
         headers = (*answer.headers, ("request-id", request_id), ("x-request-id", request_id))
         if incoming.method == "HEAD":
-            await _send_head(msgspec.structs.replace(answer, headers=headers), send)
+            await send_head(msgspec.structs.replace(answer, headers=headers), send)
         else:
-            await _send(msgspec.structs.replace(answer, headers=headers), send)
+            await send_answer(msgspec.structs.replace(answer, headers=headers), send)
 
     async def _find(self, incoming: Incoming) -> Answer:
         path = incoming.path
@@ -231,152 +268,7 @@ def _is_anthropic(incoming: Incoming) -> bool:
     return "anthropic-version" in incoming.headers or "x-api-key" in incoming.headers or incoming.path in MESSAGES
 
 
-class _Deadline:
-    """`asyncio.timeout`, cut down to what a body needs: that one costs a short call a twentieth of its time."""
-
-    __slots__ = ("_late", "_task", "_timer")
-
-    def __init__(self, seconds: float) -> None:
-        self._late = False
-        self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
-
-    def _expire(self) -> None:
-        if self._task is not None:
-            self._late = True
-            self._task.cancel()
-
-    def __enter__(self) -> None:
-        """Began when it was made."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        task, self._task = self._task, None
-        self._timer.cancel()
-        if self._late and kind is asyncio.CancelledError and task is not None and not task.uncancel():
-            raise TimeoutError
-
-
-class _Watched:
-    """Cancels the task it was made in when the caller leaves, and keeps that cancellation to itself.
-
-    It starts to watch after `GRACE`: most answers are there by then, and a task for each of them would cost a tenth of
-    the whole call.
-    """
-
-    __slots__ = ("_left", "_receive", "_task", "_timer", "_watcher")
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._left = False
-        self._watcher: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> _Watched:
-        self._task: asyncio.Task[Any] | None = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(GRACE, self._start)
-        return self
-
-    def _start(self) -> None:
-        self._watcher = asyncio.ensure_future(self._watch())
-
-    def done(self) -> None:
-        """The whole answer is out: a connection that closes now is a goodbye and no departure."""
-        self._task = None
-        self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        if self._task is not None:
-            self._left = True
-            self._task.cancel()
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        task = self._task
-        self.done()
-        if self._left and kind is asyncio.CancelledError and task is not None:
-            task.uncancel()
-            return True
-        return False
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    """By lower-case name; those of one name are one list (RFC 9110 §5.3)."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    if len(headers) != len(scope["headers"]):
-        headers.clear()
-        for raw_name, raw_value in scope["headers"]:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
-
-
-def _check_query(query: bytes) -> None:
+def _check_query(query: str) -> None:
     """It is handed on to upstreams, where a blank or a byte over 127 would break the line that it stands in."""
-    if not re.fullmatch(rb"[!-~]*", query):
+    if not re.fullmatch(r"[!-~]*", query):
         raise InvalidRequest("the query has bytes that must be percent-encoded")
-
-
-def _raw(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
-
-
-async def _send(answer: Answer, send: Send, watched: _Watched | None = None) -> None:
-    headers = _raw(answer.headers)
-    if isinstance(answer.body, bytes):
-        headers.append((b"content-length", str(len(answer.body)).encode()))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        if watched is not None:
-            watched.done()
-        await send({"type": "http.response.body", "body": answer.body})
-        return
-    start = {"type": "http.response.start", "status": answer.status, "headers": headers}
-    started = False
-    async with aclosing(answer.body) as body:
-        async for data in body:
-            if not started:  # only now: a generator that never ran could not be closed, nor what it holds
-                started = True
-                await send(start)
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-    if not started:
-        await send(start)
-    if watched is not None:
-        watched.done()
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _send_head(answer: Answer, send: Send) -> None:
-    """The answer to HEAD: what GET would say, without its body."""
-    headers = _raw(answer.headers)
-    if isinstance(answer.body, bytes):
-        headers.append((b"content-length", str(len(answer.body)).encode()))
-    else:
-        await answer.body.aclose()
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _turn_away(answer: Answer, receive: Receive, send: Send) -> None:
-    """Sends a refusal whole, then lets the caller finish its body, within bounds.
-
-    A connection that is closed on bytes which nobody has read is reset, and the refusal may be lost with it.
-    """
-    assert isinstance(answer.body, bytes)
-    headers = _raw((*answer.headers, ("connection", "close"), ("content-length", str(len(answer.body)))))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            left = DRAIN_BYTES
-            while left > 0:
-                message = await receive()
-                if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    break
-                left -= len(message.get("body", b""))
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _close_socket(send: Send) -> None:
-    """A WebSocket is nothing that we speak."""
-    await send({"type": "websocket.close", "code": 1000})

@@ -21,13 +21,14 @@ _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() 
 class Exchange:
     """One call on one connection: its body in, its answer out. Made by `Wire`, for the door."""
 
-    __slots__ = ("_cycle", "_head", "left")
+    __slots__ = ("_cycle", "_head", "departed", "left")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._head = b""
-        # Called at once when the caller leaves before the answer is out.
-        self.left: Callable[[], None] | None = None
+        # Called at once when the caller leaves before the answer is out; `departed` is true from then on.
+        self.left: Callable[[], object] | None = None
+        self.departed = False
 
     @property
     def open(self) -> bool:
@@ -110,4 +111,5 @@ class Wire(HttpToolsProtocol):
         super().connection_lost(exc)
         for exchange in exchanges:
             if isinstance(exchange, Exchange) and exchange.left is not None:
+                exchange.departed = True
                 exchange.left()

@@ -33,10 +33,10 @@ async def test_a_call_is_handed_on_as_it_came(house: House) -> None:
     caller = await Caller(
         path="/v1/messages/count_tokens",
         query=b"beta=true",
-        headers=[("x-api-key", "k"), ("anthropic-beta", "a"), ("anthropic-beta", "b,c"), ("x-odd", "\xe9")],
+        headers=[("x-api-key", KEY), ("anthropic-beta", "a"), ("anthropic-beta", "b,c"), ("x-odd", "\xe9")],
         messages=[piece(b"one ", more=True), piece(b"", more=True), piece(b"two")],
     ).call(house)
-    headers = {"x-api-key": "k", "anthropic-beta": "a, b,c", "x-odd": "\xe9"}
+    headers = {"x-api-key": KEY, "anthropic-beta": "a, b,c", "x-odd": "\xe9"}
     assert house.came == [Incoming("POST", "/v1/messages/count_tokens", "beta=true", headers, b"one two")]
     assert (caller.status, caller.body) == (200, b"{}")
     assert caller.headers == {"content-type": "application/json", "request-id": "req_1", "content-length": "2"}

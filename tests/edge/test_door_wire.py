@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anthropic
 import openai
@@ -18,6 +20,7 @@ from test_door import Slow
 from sampan.core import Answer, Incoming
 from sampan.dialects import Codec
 from sampan.dialects.anthropic import Anthropic
+from sampan.edge.wire import Wire
 from sampan.errors import (
     CallError,
     Forbidden,
@@ -30,6 +33,13 @@ from sampan.errors import (
 )
 
 Run = Callable[[Incoming, Codec], Awaitable[Answer]]
+PROTOCOL: Any = Wire
+
+
+@pytest.fixture(autouse=True, params=["httptools", Wire], ids=["messages", "exchange"])
+def protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds over plain ASGI messages and over the short way that `app` uses."""
+    monkeypatch.setattr(sys.modules[__name__], "PROTOCOL", request.param)
 
 
 @asynccontextmanager
@@ -38,7 +48,7 @@ async def serving(
 ) -> AsyncIterator[int]:
     """The port of a door behind uvicorn, as `app` runs it."""
     house = House(folder, run, seconds=seconds, limit=limit)
-    config = uvicorn.Config(house.door, port=0, http="httptools", ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(house.door, port=0, http=PROTOCOL, ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     listening = asyncio.Event()
     startup = server.startup
@@ -71,7 +81,7 @@ async def exchange(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
 
 
 def post(size: int, *headers: str) -> bytes:
-    head = ["POST /v1/messages HTTP/1.1", "host: x", f"content-length: {size}", *headers]
+    head = ["POST /v1/messages HTTP/1.1", "host: x", f"x-api-key: {KEY}", f"content-length: {size}", *headers]
     return "\r\n".join(head).encode() + b"\r\n\r\n"
 
 
@@ -81,7 +91,7 @@ async def test_a_caller_who_sends_far_too_much_still_reads_why(tmp_path: Path) -
         assert (status, headers["connection"]) == (413, "close")
         assert "the limit of 1,000 bytes" in json.loads(body)["error"]["message"]
         chunk = b"%x\r\n%s\r\n" % (100_000, bytes(100_000))
-        head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: good\r\ntransfer-encoding: chunked\r\n\r\n"
         status, _, body = await exchange(port, head + chunk * 40 + b"0\r\n\r\n")
         assert status == 413
         assert json.loads(body)["error"]["type"] == "request_too_large"
