@@ -59,7 +59,9 @@ class ServerSettings:
     keepalive: float = setting(
         10.0, "Seconds of waiting for the first content after which a stream gets an SSE comment.", minimum=0.05
     )
-    attempts: int = setting(4, "Targets that one call may really ask: its retry budget.", minimum=1)
+    attempts: int = setting(
+        4, "Clouds that one call may really ask: its retry budget. Local targets are asked all the same.", minimum=1
+    )
     shutdown: float = setting(30.0, "Seconds that open answers have to end when the server stops.", minimum=0)
     default_model: str = setting("claude-sonnet-5-5", "Model of a form call that names none.")
     default_image_model: str = setting("chatgpt-image-latest", "Model of a picture call that names none.")

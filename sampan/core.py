@@ -209,6 +209,10 @@ class Upstream(Protocol):
     @property
     def name(self) -> str: ...
 
+    async def fetch(self, call: Call, model: str | None) -> Event:
+        """The whole answer to a call that does not stream, its usage in it. Raises as `attempt` does."""
+        ...
+
     def attempt(self, call: Call, model: str | None) -> AsyncGenerator[Event, None]:
         """One attempt: ends only after the answer did. Raises `TargetFault`, or `Rejected` for a caller's mistake."""
         ...

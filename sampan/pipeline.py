@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sampan.core import Actor, Answer, Call, Event, Incoming, Record, Target, Usage
+from sampan.core import Actor, Answer, Call, Dialect, Event, Incoming, Record, Target, Usage
 from sampan.dialects import Codec, Limits, sse
 from sampan.errors import CallError, InternalError, Interrupted, Rejected, Unavailable
 from sampan.routing.catalog import Catalog
@@ -72,7 +72,9 @@ class Story:
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """What every answer says about itself."""
-        said = [("request-id", self.id), ("x-request-id", self.id)]
+        said = [("request-id", self.id)]
+        if self._codec.dialect is Dialect.OPENAI_IMAGES:
+            said.append(("x-request-id", self.id))  # where OpenAI's SDK looks for it
         if self.trail.target is not None:
             said += [("x-sampan-upstream", self.trail.target.upstream), ("x-sampan-tier", self.trail.target.tier)]
         if self.trail.attempts:
@@ -140,10 +142,9 @@ class Pipeline:
             actor = story.actor = parts.authenticate(incoming.credential)
             call = story.call = codec.parse(incoming, parts.limits)
             plan = parts.catalog.plan(call)
-            events = parts.router.run(call, plan, story.trail)
             if call.stream:
-                return await self._stream(story, codec, events)
-            return await self._whole(story, call, actor, events)
+                return await self._stream(story, codec, parts.router.run(call, plan, story.trail))
+            return await self._whole(story, call, actor, await parts.router.fetch(call, plan, story.trail))
         except Rejected as rejected:
             story.sent = len(rejected.body)
             story.close("rejected", rejected.status, error=REJECTED)
@@ -181,12 +182,8 @@ class Pipeline:
             headers.append(("x-should-retry", "false"))
         return Answer(status, tuple(headers), body)
 
-    async def _whole(self, story: Story, call: Call, actor: Actor, events: AsyncGenerator[Event, None]) -> Answer:
-        """The fold over the events of an answer that does not stream: there is one."""
-        async with aclosing(events):
-            event = await anext(events)
-            async for _ in events:  # lets the attempt end, and its permit with it
-                pass
+    async def _whole(self, story: Story, call: Call, actor: Actor, event: Event) -> Answer:
+        """An answer that does not stream: one event."""
         story.answering()
         target = story.trail.target
         body = event.data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from sampan.core import Call, Dialect, Event, Fault, Location, Operation, Target, Tier, Usage
 from sampan.errors import TargetFault
@@ -65,6 +66,11 @@ class Scripted:
         self.looked = asyncio.Event()
         self._scripts = list(scripts)
         self._probes = list(probes)
+
+    async def fetch(self, call: Call, model: str | None) -> Event:
+        async with aclosing(self.attempt(call, model)) as events:
+            found = [event async for event in events]
+        return found[-1] if found else Event(b"")
 
     async def attempt(self, call: Call, model: str | None) -> AsyncGenerator[Event, None]:
         self.asked.append((call, model))

@@ -223,21 +223,33 @@ def _inspect_inner(content: msgspec.Raw, path: str, limits: Limits) -> bool:
     return False if isinstance(inner, str) else _inspect(inner, path, limits, nested=True)
 
 
-def check(body: bytes) -> Usage:
-    """The usage of a whole answer (a Message, or a token count). Raises `TargetFault` for what is neither."""
+def _answer(body: bytes) -> _Message:
+    """A 200's body. Raises `TargetFault` for none, for what is no JSON object, and for an error in disguise."""
     if not body.strip():
         raise TargetFault(Fault.EMPTY, "a 200 without a body")
     try:
         answer = _message.decode(body)
     except UNREADABLE:
-        raise TargetFault(Fault.MALFORMED, "a 200 that is no Message") from None
+        raise TargetFault(Fault.MALFORMED, "a 200 that is no answer of this API") from None
     if answer.error is not None and answer.type == "error":
         raise TargetFault(ERROR_FAULTS.get(answer.error.type, Fault.SERVER_ERROR), "an error with status 200")
-    if answer.content is None and answer.input_tokens is not None:
-        return Usage(answer.input_tokens)
+    return answer
+
+
+def check(body: bytes) -> Usage:
+    """The usage of a Message. Raises `TargetFault` for what is none."""
+    answer = _answer(body)
     if answer.type != "message" or answer.content is None:
         raise TargetFault(Fault.MALFORMED, "a 200 that is no Message")
     return answer.usage.merged(Usage()) if answer.usage else Usage()
+
+
+def check_count(body: bytes) -> Usage:
+    """What a token count says. Raises `TargetFault` for what is none."""
+    answer = _answer(body)
+    if answer.input_tokens is None:
+        raise TargetFault(Fault.MALFORMED, "a 200 that is no token count")
+    return Usage(answer.input_tokens)
 
 
 class MessageWatch:

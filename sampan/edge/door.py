@@ -270,5 +270,5 @@ def _is_anthropic(incoming: Incoming) -> bool:
 
 def _check_query(query: str) -> None:
     """It is handed on to upstreams, where a blank or a byte over 127 would break the line that it stands in."""
-    if not re.fullmatch(r"[!-~]*", query):
+    if query and not re.fullmatch(r"[!-~]*", query):
         raise InvalidRequest("the query has bytes that must be percent-encoded")

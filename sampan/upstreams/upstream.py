@@ -34,7 +34,7 @@ class Manner:
     """How one dialect is spoken to a server."""
 
     body: Callable[[Call, str | None], bytes]
-    check: Callable[[bytes], Usage]
+    check: Callable[[Call, bytes], Usage]
     watch: Callable[[Call], Watch]
 
 
@@ -42,10 +42,16 @@ def _talk_body(call: Call, model: str | None) -> bytes:
     return call.body if model in (None, call.model) else fields.with_members(call.body, {"model": model})
 
 
+def _talk_check(call: Call, body: bytes) -> Usage:
+    return anthropic.check_count(body) if "/count_tokens" in call.path else anthropic.check(body)
+
+
 MANNERS = {
-    Dialect.ANTHROPIC: Manner(_talk_body, anthropic.check, lambda call: anthropic.MessageWatch()),
+    Dialect.ANTHROPIC: Manner(_talk_body, _talk_check, lambda call: anthropic.MessageWatch()),
     Dialect.OPENAI_IMAGES: Manner(
-        openai_images.body_for, openai_images.check, lambda call: openai_images.PictureWatch(call.pictures)
+        openai_images.body_for,
+        lambda call, body: openai_images.check(body),
+        lambda call: openai_images.PictureWatch(call.pictures),
     ),
 }
 
@@ -55,10 +61,6 @@ def credentials(dialect: Dialect, api_key: str) -> dict[str, str]:
     if not api_key:
         return {}
     return {"x-api-key": api_key} if dialect is Dialect.ANTHROPIC else {"authorization": f"Bearer {api_key}"}
-
-
-async def _at_once() -> None:
-    """Nothing to wait for."""
 
 
 class HttpUpstream:
@@ -77,7 +79,7 @@ class HttpUpstream:
         clocks: Clocks,
         probe_path: str,
         probe_timeout: float,
-        awake: Callable[[], Awaitable[None]] = _at_once,
+        awake: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.name = name
         self._dialect = dialect
@@ -89,27 +91,41 @@ class HttpUpstream:
         self._probe_clocks = Clocks(probe_timeout, probe_timeout, probe_timeout, probe_timeout)
         self.models: tuple[str, ...] = ()
 
+    async def fetch(self, call: Call, model: str | None) -> Event:
+        response = await self._request(call, model, "application/json")
+        try:
+            kept = await self._accept(call, response)
+            body = await response.read(ANSWER_LIMIT)
+            return Event(body, content=True, usage=self._manner.check(call, body), headers=kept)
+        finally:
+            response.close()
+
     async def attempt(self, call: Call, model: str | None) -> AsyncGenerator[Event, None]:
-        await self._awake()
-        headers = [("content-type", call.content_type), *call.headers.items()]
-        headers.append(("accept", "text/event-stream" if call.stream else "application/json"))
-        response = await self._pool.request(
-            "POST", call.path, headers=headers, body=self._manner.body(call, model), clocks=self._clocks_of(call)
-        )
-        async with response:
-            if response.status != 200:
-                raise classify(response.status, response.headers, await response.read(REFUSAL_LIMIT))
-            kept = tuple((name, value) for name, value in response.headers.items() if name.startswith(RATE_HEADERS))
-            streams = response.headers.get("content-type", "").lower().startswith("text/event-stream")
-            if streams != call.stream:
-                raise await self._wrong_kind(response, streams)
-            if not streams:
-                body = await response.read(ANSWER_LIMIT)
-                yield Event(body, content=True, usage=self._manner.check(body), headers=kept)
-                return
+        if not call.stream:
+            yield await self.fetch(call, model)
+            return
+        async with await self._request(call, model, "text/event-stream") as response:
+            kept = await self._accept(call, response)
             async with aclosing(self._relay(response, self._manner.watch(call), kept)) as events:
                 async for event in events:
                     yield event
+
+    async def _request(self, call: Call, model: str | None, accept: str) -> Response:
+        if self._awake is not None:
+            await self._awake()
+        headers = [("content-type", call.content_type), ("accept", accept), *call.headers.items()]
+        body = self._manner.body(call, model)
+        return await self._pool.request("POST", call.path, headers=headers, body=body, clocks=self._clocks_of(call))
+
+    async def _accept(self, call: Call, response: Response) -> tuple[tuple[str, str], ...]:
+        """The headers worth handing on, of an answer of the kind that was asked for. Raises for any other."""
+        if response.status != 200:
+            raise classify(response.status, response.headers, await response.read(REFUSAL_LIMIT))
+        headers = response.headers
+        streams = headers.get("content-type", "").lower().startswith("text/event-stream")
+        if streams != call.stream:
+            raise await self._wrong_kind(call, response, streams)
+        return tuple([(name, value) for name, value in headers.items() if name.startswith(RATE_HEADERS)])
 
     def _clocks_of(self, call: Call) -> Clocks:
         extra = (call.answer_tokens - SHORT_ANSWER) / TOKENS_PER_SECOND
@@ -117,12 +133,12 @@ class HttpUpstream:
             return self._clocks
         return replace(self._clocks, first_event=self._clocks.first_event + extra)
 
-    async def _wrong_kind(self, response: Response, streams: bool) -> TargetFault:
+    async def _wrong_kind(self, call: Call, response: Response, streams: bool) -> TargetFault:
         """A stream where a body was asked for, or the other way round; an error in it says more than its type."""
         if streams:
             return TargetFault(Fault.MALFORMED, "a stream where none was asked for")
         try:
-            self._manner.check(await response.read(REFUSAL_LIMIT))
+            self._manner.check(call, await response.read(REFUSAL_LIMIT))
         except TargetFault as fault:
             return fault
         return TargetFault(Fault.MALFORMED, "no stream where one was asked for")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sampan.core import Call, Fault, Incoming, Operation, Usage
 from sampan.dialects import Limits, form, sse
-from sampan.dialects.anthropic import ERROR_FAULTS, Anthropic, MessageWatch, check
+from sampan.dialects.anthropic import ERROR_FAULTS, Anthropic, MessageWatch, check, check_count
 from sampan.errors import InvalidRequest, TargetFault
 
 LIMITS = Limits(image=1000, default_model="claude-default", default_image_model="image-default")
@@ -243,7 +243,13 @@ def test_the_usage_of_a_whole_answer() -> None:
     usage = {"input_tokens": 10, "cache_read_input_tokens": 5, "cache_creation_input_tokens": None, "output_tokens": 3}
     assert check(json.dumps({"type": "message", "content": [{}], "usage": usage}).encode()) == Usage(15, 3)
     assert check(b'{"type":"message","content":[]}') == Usage()
-    assert check(b'{"input_tokens":7}') == Usage(7)
+    assert check_count(b'{"input_tokens":7}') == Usage(7)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"type":"message","content":[]}', b"<html>"])
+def test_a_count_is_a_count(body: bytes) -> None:
+    with pytest.raises(TargetFault):
+        check_count(body)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +259,7 @@ def test_the_usage_of_a_whole_answer() -> None:
         (b" \r\n", Fault.EMPTY),
         (b"null", Fault.MALFORMED),
         (b"{}", Fault.MALFORMED),
+        (b'{"input_tokens":7}', Fault.MALFORMED),
         (b"{", Fault.MALFORMED),
         (b"[" * 100_000, Fault.MALFORMED),
         (b"<html>ok</html>", Fault.MALFORMED),
