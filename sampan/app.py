@@ -46,7 +46,7 @@ from sampan.routing.probes import Prober
 from sampan.routing.router import Guard, Router
 from sampan.storage.db import Database
 from sampan.storage.gallery import Gallery
-from sampan.storage.keys import Keys
+from sampan.storage.keys import STRONG_SECRET, Keys
 from sampan.storage.objects import Objects
 from sampan.storage.records import Records
 from sampan.supervisor import EngineSpec, EngineState, Phase, Supervisor
@@ -60,6 +60,8 @@ log = logging.getLogger("sampan.app")
 
 ENGINE_DELAY = 5.0  # a crashed engine is back within seconds: its breaker need not wait as long as a cloud's
 SWEEP_EVERY = 3600.0
+EVERY_ADDRESS = ("0.0.0.0", "::")
+LAST_WORDS = 5  # seconds for broken-off answers to say so
 GC_THRESHOLDS = (20_000, 20, 50)  # a call makes hundreds of short-lived values and hardly a cycle
 SLOW_DIALECTS = frozenset({Dialect.OPENAI_IMAGES})
 
@@ -92,6 +94,7 @@ class App:
         self.public_url = ""
         self._environ = environ
         self._stack = AsyncExitStack()
+        self._probe_faults: dict[str, Fault | None] = {}
         self.metrics = Metrics()
 
     async def __aenter__(self) -> App:
@@ -140,6 +143,11 @@ class App:
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{listener.getsockname()[1]}"
         self.public_url = self.config.server.public_url or self.url
+        if not self.config.server.public_url and host in EVERY_ADDRESS:
+            self.public_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            log.warning(
+                "links are signed for %s: set [server] public_url to the host that browsers see", self.public_url
+            )
         return listener
 
     def _open_storage(self) -> None:
@@ -152,7 +160,10 @@ class App:
             log.info("%d records of a server that was killed were kept", replayed)
         self._stack.push_async_callback(asyncio.to_thread, self._records.close)
         keys = Keys(database)
-        self.admin_key = keys.ensure_admin(self._environ.get("SAMPAN_ADMIN_KEY") or None)
+        preset = self._environ.get("SAMPAN_ADMIN_KEY") or None
+        if preset is not None and len(preset) < STRONG_SECRET:
+            log.warning("SAMPAN_ADMIN_KEY is short enough to be guessed: %d characters or more are safe", STRONG_SECRET)
+        self.admin_key = keys.ensure_admin(preset)
         self._identity = Identity(keys)
         self._stack.push_async_callback(asyncio.to_thread, self._identity.close)
         self.objects = Objects(database)
@@ -258,9 +269,15 @@ class App:
             prober.wake()
 
     def _probed(self, upstream: str, fault: TargetFault | None) -> None:
-        self.metrics.probed(upstream, fault.fault if fault else None)
-        if fault is not None:
+        """Counts every probe and tells of changes: an outage of an hour is one line, not hundreds."""
+        now = fault.fault if fault else None
+        self.metrics.probed(upstream, now)
+        before = self._probe_faults.get(upstream)
+        self._probe_faults[upstream] = now
+        if now is not None and now is not before:
             log.warning("probe of %s: %s", upstream, fault)
+        elif now is None and before is not None:
+            log.info("probe of %s: it answers again", upstream)
 
     def _upstream(self, name: str, settings: UpstreamSettings) -> HttpUpstream:
         origin = Origin.parse(settings.base_url)
@@ -357,6 +374,7 @@ class App:
             metrics=self.metrics.exposition,
             objects=self.objects,
             wall=time.time,
+            keepalive=self.config.server.keepalive,
             version=__version__,
         )
 
@@ -407,7 +425,7 @@ class Server(uvicorn.Server):
 
 
 async def serve(app: App, announce: Callable[[App], Coroutine[None, None, None]], stop: asyncio.Event) -> None:
-    """Answers until `stop` is set, then lets open answers end; a second signal is for the caller to act on."""
+    """Answers until `stop` is set; answers still open `shutdown` seconds later end in an error event."""
     config = uvicorn.Config(
         app.door,
         http=Wire,
@@ -419,7 +437,7 @@ async def serve(app: App, announce: Callable[[App], Coroutine[None, None, None]]
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, round(app.config.server.shutdown)),
+        timeout_graceful_shutdown=round(app.config.server.shutdown) + LAST_WORDS,
         backlog=2048,
     )
     server = Server(config)
@@ -433,6 +451,10 @@ async def serve(app: App, announce: Callable[[App], Coroutine[None, None, None]]
     try:
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
+        await asyncio.wait((serving,), timeout=app.config.server.shutdown)
+        if not serving.done():
+            app.pipeline.stop()
+            app.door.interrupt()
         await serving
     finally:
         await _end(announcing)

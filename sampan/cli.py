@@ -121,7 +121,7 @@ async def _announce_engine(app: App, name: str, began: float) -> None:
         try:
             await app.supervisor.wait_warm(name, 10.0)
         except TimeoutError as error:
-            say(f"Engine:    {error}")
+            say(f"Engine:    still waiting: {error}")
         else:
             say(f"Engine:    {name} is warm after {time.monotonic() - began:.1f} s")
             return

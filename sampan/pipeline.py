@@ -24,6 +24,8 @@ from sampan.routing.router import Router, Trail
 
 log = logging.getLogger("sampan.pipeline")
 
+COMPLETED = b".completed"  # in the frames of a picture that is done
+STOPPING = "the gateway is stopping; ask again in a moment"
 REJECTED = "the upstream rejected the request"
 ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 JSON = ("content-type", "application/json")
@@ -130,6 +132,11 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._stopping = False
+
+    def stop(self) -> None:
+        """From now on a cancelled call is one that we broke off, not one whose caller left."""
+        self._stopping = True
 
     async def run(self, incoming: Incoming, codec: Codec) -> Answer:
         """Never raises for a call that goes wrong: every error is an answer in the caller's dialect."""
@@ -155,8 +162,18 @@ class Pipeline:
         except BaseException as error:
             if isinstance(error, Exception):
                 return self._error(story, codec, self._mistake(story))
+            if self._broken_off(error):
+                return self._error(story, codec, Unavailable(STOPPING, should_retry=True))
             story.close("left", 499)
             raise
+
+    def _broken_off(self, error: BaseException) -> bool:
+        """Whether it was us who cancelled the call, at the end of a stop; takes the cancellation back if so."""
+        task = asyncio.current_task()
+        if not (self._stopping and isinstance(error, asyncio.CancelledError)) or task is None:
+            return False
+        task.uncancel()
+        return True
 
     def refuse(self, incoming: Incoming, codec: Codec, error: CallError) -> Answer:
         """The answer to a request that was turned away before its body was read; it leaves a record too."""
@@ -193,6 +210,11 @@ class Pipeline:
         story.close("ok", 200, usage=event.usage)
         return Answer(200, (JSON, *event.headers, *story.headers()), body)
 
+    async def _keep_streamed(self, story: Story, event: Event) -> None:
+        call, actor, target = story.call, story.actor, story.trail.target
+        if call is not None and actor is not None and target is not None and call.dialect is Dialect.OPENAI_IMAGES:
+            await self._parts.keep_pictures(call, actor, target, event.data)
+
     async def _stream(self, story: Story, codec: Codec, events: AsyncGenerator[Event, None]) -> Answer:
         """Waits for the first content, so that any fault before it is invisible; not longer than the keepalive."""
         first = asyncio.ensure_future(anext(events))
@@ -224,9 +246,13 @@ class Pipeline:
         except Exception:
             yield story.last("failed", InternalError.kind, codec.error_frame(self._mistake(story), story.id))
             return
-        except BaseException:
+        except BaseException as error:
             await _give_up(first, events)
-            story.close("left", 499)
+            if self._broken_off(error):
+                stopping = Interrupted(STOPPING)
+                yield story.last("interrupted", stopping.kind, codec.error_frame(stopping, story.id))
+                return
+            story.close("interrupted" if self._stopping else "left", 499)
             raise
         truth = sse.comment("; ".join(f"{name}: {value}" for name, value in story.headers()))
         # No step of its own: a caller who left at it would leave `events` open.
@@ -246,6 +272,8 @@ class Pipeline:
                     story.sent += len(event.data)
                     if event.usage is not None:
                         story.close("ok", 200, usage=event.usage)
+                    if COMPLETED in event.data:
+                        await self._keep_streamed(story, event)
                     if event.data:
                         yield event.data
                     event = await anext(events)
@@ -255,8 +283,12 @@ class Pipeline:
             yield story.last("interrupted", error.kind, codec.error_frame(error, story.id))
         except Exception:
             yield story.last("interrupted", InternalError.kind, codec.error_frame(self._mistake(story), story.id))
-        except BaseException:
-            story.close("left", 499)
+        except BaseException as error:
+            if self._broken_off(error):
+                stopping = Interrupted(STOPPING)
+                yield story.last("interrupted", stopping.kind, codec.error_frame(stopping, story.id))
+                return
+            story.close("interrupted" if self._stopping else "left", 499)
             raise
 
 

@@ -378,10 +378,7 @@ async def test_comments_keep_a_slow_stream_alive_and_the_truth_follows_in_one() 
     gate = Gate()
     house, pieces = await late(Scripted("a", [fault(Fault.DNS)]), Scripted("b", [gate, *STREAM]), gate=gate)
     truth, _, answer = b"".join(pieces).partition(b"\n\n")
-    assert truth == (
-        b": request-id: req_1; x-sampan-upstream: b; x-sampan-tier: cloud; "
-        b"x-sampan-attempts: a=dns,b=ok"
-    )
+    assert truth == (b": request-id: req_1; x-sampan-upstream: b; x-sampan-tier: cloud; x-sampan-attempts: a=dns,b=ok")
     assert answer == b"".join(event.data for event in STREAM)
     assert (house.record.outcome, house.record.attempts) == ("ok", "a=dns,b=ok")
 

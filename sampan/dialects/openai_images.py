@@ -53,9 +53,15 @@ class _Frame(msgspec.Struct):
     error: _Error | str | None = None
 
 
+class _Finished(msgspec.Struct):
+    type: str = ""
+    b64_json: str | None = None
+
+
 _body = msgspec.json.Decoder(_Body)
 _answer = msgspec.json.Decoder(_Answer)
 _frame = msgspec.json.Decoder(_Frame)
+_finished = msgspec.json.Decoder(_Finished)  # not for every frame: it copies the picture
 
 STATUSES = {529: 503}
 TYPES = {500: "server_error", 502: "server_error", 503: "server_error"}
@@ -231,14 +237,20 @@ class PictureWatch:
 
 def pictures_in(body: bytes) -> list[bytes]:
     """The pictures of a whole answer, those that came as bytes. Raises `TargetFault` for one that is no base64."""
-    found = []
-    for datum in _answer.decode(body).data or []:
-        if datum.b64_json:
-            try:
-                found.append(base64.b64decode(datum.b64_json, validate=True))
-            except ValueError:
-                raise TargetFault(Fault.MALFORMED, "a picture that is no base64") from None
-    return found
+    return [_decoded(datum.b64_json) for datum in _answer.decode(body).data or [] if datum.b64_json]
+
+
+def pictures_in_frames(frames: bytes) -> list[bytes]:
+    """The finished pictures in frames of a stream that was watched already. Raises `TargetFault` as `pictures_in`."""
+    seen = [_finished.decode(data) for data in sse.payloads(frames) if data.strip() != b"[DONE]"]
+    return [_decoded(frame.b64_json) for frame in seen if frame.type.endswith(".completed") and frame.b64_json]
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise TargetFault(Fault.MALFORMED, "a picture that is no base64") from None
 
 
 def with_links(body: bytes, links: Sequence[str]) -> bytes:

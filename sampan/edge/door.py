@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sampan.core import Actor, Answer, Incoming, Operation
-from sampan.dialects import Codec, models
+from sampan.dialects import Codec, models, sse
 from sampan.dialects.anthropic import Anthropic
 from sampan.dialects.openai_images import OpenAIImages
 from sampan.edge.asgi import (
@@ -43,6 +43,7 @@ log = logging.getLogger("sampan.edge")
 MESSAGES = ("/v1/messages", "/v1/messages/count_tokens")
 IMAGES = ("/v1/images/generations", "/v1/images/edits")
 JSON = ("content-type", "application/json")
+WAITING = sse.comment("waiting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Rooms:
     metrics: Callable[[], bytes]
     objects: Objects
     wall: Callable[[], float]
+    keepalive: float
     version: str
 
 
@@ -79,6 +81,8 @@ class Door:
     def __init__(self, rooms: Rooms, limits: BodyLimits) -> None:
         self._rooms = rooms
         self._limits = limits
+        self._open: set[asyncio.Task[Any]] = set()
+        self._interrupted = False
         self._anthropic = Anthropic()
         self._openai = OpenAIImages()
         self._calls: dict[str, Codec] = {path: self._anthropic for path in MESSAGES}
@@ -132,26 +136,39 @@ class Door:
         task = asyncio.current_task()
         assert task is not None
         exchange.left = task.cancel
+        self._open.add(task)
         try:
             answer = await self._rooms.run(incoming, codec)
             headers = "".join([f"{name}: {value}\r\n" for name, value in answer.headers]).encode("latin-1", "replace")
             if isinstance(answer.body, bytes):
                 exchange.answer(answer.status, headers, answer.body)
-                return
-            started = False
-            async with aclosing(answer.body) as body:
-                async for data in body:
-                    if not started:  # only now: a generator that never ran could not be closed, nor what it holds
-                        started = True
-                        exchange.begin(answer.status, headers)
-                    await exchange.write(data)
-            exchange.end()
+            else:
+                await self._stream(answer.status, headers, answer.body, exchange)
         except asyncio.CancelledError:
-            if not exchange.departed:
+            if not (exchange.departed or self._interrupted):
                 raise
             task.uncancel()
         finally:
-            exchange.left = None
+            self._open.discard(task)
+            exchange.close()
+
+    async def _stream(
+        self, status: int, headers: bytes, pieces: AsyncGenerator[bytes, None], exchange: Exchange
+    ) -> None:
+        started = False
+        async with aclosing(pieces):
+            async for data in pieces:
+                if not started:  # only now: a generator that never ran could not be closed, nor what it holds
+                    started = True
+                    exchange.begin(status, headers, WAITING, self._rooms.keepalive)
+                await exchange.write(data)
+        exchange.end()
+
+    def interrupt(self) -> None:
+        """Cancels every call that is still open: the server stops, and has waited long enough."""
+        self._interrupted = True
+        for task in self._open:
+            task.cancel()
 
     async def _read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         length = headers.get("content-length", "")

@@ -7,6 +7,7 @@ pipelining, keep-alive, flow control) stays uvicorn's; on another ASGI server th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -21,11 +22,15 @@ _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() 
 class Exchange:
     """One call on one connection: its body in, its answer out. Made by `Wire`, for the door."""
 
-    __slots__ = ("_cycle", "_head", "departed", "left")
+    __slots__ = ("_comment", "_cycle", "_every", "_head", "_spoke", "_timer", "departed", "left")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._head = b""
+        self._comment = b""
+        self._every = 0.0
+        self._spoke = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         # Called at once when the caller leaves before the answer is out; `departed` is true from then on.
         self.left: Callable[[], object] | None = None
         self.departed = False
@@ -56,9 +61,17 @@ class Exchange:
             transport.write(body)
         self._complete()
 
-    def begin(self, status: int, headers: bytes) -> None:
-        """The head of an answer in pieces; it leaves together with the first of them."""
+    def begin(self, status: int, headers: bytes, comment: bytes, every: float) -> None:
+        """The head of an answer in pieces; it leaves together with the first of them.
+
+        After `every` seconds without a piece `comment` is sent, so that no watchdog on the way takes silence for death.
+        """
         self._head = self._start(status, headers) + b"transfer-encoding: chunked\r\n\r\n"
+        self._comment = b"%x\r\n%b\r\n" % (len(comment), comment)
+        self._every = every
+        loop = asyncio.get_running_loop()
+        self._spoke = loop.time()
+        self._timer = loop.call_later(every, self._fill_silence, loop)
 
     async def write(self, data: bytes) -> None:
         """A piece; waits while the caller reads more slowly than we write."""
@@ -71,7 +84,28 @@ class Exchange:
             data, self._head = b"%b%x\r\n%b\r\n" % (self._head, len(data), data), b""
         else:
             data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._spoke = asyncio.get_running_loop().time()
         self._cycle.transport.write(data)
+
+    def _fill_silence(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self.open:
+            return
+        wait = self._spoke + self._every - loop.time()
+        if wait <= 0.001:  # uvloop's timers tick in milliseconds
+            wait = self._every
+            self._spoke = loop.time()
+            if not self._head and not self._cycle.flow.write_paused:
+                self._cycle.transport.write(self._comment)
+        self._timer = loop.call_later(wait, self._fill_silence, loop)
+
+    def close(self) -> None:
+        """Nothing more is said. An answer in pieces that did not reach its end is cut, never ended cleanly."""
+        self.left = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._cycle.response_started and self.open:
+            self._cycle.response_complete = True
+            self._cycle.transport.abort()
 
     def end(self) -> None:
         """The answer in pieces is complete."""

@@ -26,10 +26,12 @@ class Gallery:
     async def keep(self, call: Call, actor: Actor, target: Target, body: bytes) -> bytes:
         """The answer `body`, its pictures kept; with links instead of bytes where the caller wants them.
 
-        A picture that cannot be kept is not lost: the answer then goes out as it came, bytes and all.
+        Frames of a stream keep their bytes: its wire has no links. A picture that cannot be kept is not lost: the
+        answer then goes out as it came, bytes and all.
         """
+        find = openai_images.pictures_in_frames if call.stream else openai_images.pictures_in
         try:
-            found = await asyncio.to_thread(openai_images.pictures_in, body)
+            found = await asyncio.to_thread(find, body)
         except TargetFault as fault:
             log.error("a picture could not be kept: %s", fault)
             return body
@@ -45,6 +47,6 @@ class Gallery:
                 return body
             expires = int(self._wall()) + self._lifetime
             links.append(self._public_url + self._objects.sign(artifact.sha256, media_type, expires))
-        if not call.url_wanted or not links:
+        if call.stream or not call.url_wanted or not links:
             return body
         return await asyncio.to_thread(openai_images.with_links, body, links)

@@ -15,7 +15,8 @@ from sampan.storage.db import KEYS, SETTINGS, Database, Watch, bump
 
 ROLES = ("admin", "member")
 SECRET_PREFIX = "sk-sampan-"
-MIN_SECRET = 16
+MIN_SECRET = 6  # the owner's own choice; the start warns of one below STRONG_SECRET
+STRONG_SECRET = 16
 _SHOWN = 16
 _VERSION = "keys_version"
 

@@ -140,6 +140,23 @@ def test_a_stop_lets_an_open_stream_end(cloud: Cloud, tmp_path: Path, number: si
         assert "Traceback" not in gateway.log
 
 
+def test_an_answer_that_outlasts_the_stop_ends_in_an_error_event(cloud: Cloud, tmp_path: Path) -> None:
+    cell = cloud.cell("outlasting")
+    cell.behaviour = "gated_middle"
+    with Gateway(tmp_path, _config(cloud, "outlasting"), server="shutdown = 0.2\nkeepalive = 0.05\n") as gateway:
+        with gateway.connect("/v1/messages", _body(stream=True)) as sock:
+            seen = until(sock, b"content_block_delta")
+            seen += until(sock, b": waiting")  # silence between events is filled too
+            gateway.process.send_signal(signal.SIGTERM)
+            seen += until(sock, b"0\r\n\r\n")
+        assert b"event: error" in seen and b"is stopping" in seen and b"message_stop" not in seen
+        assert gateway.process.wait(SOON) == 0
+        call = seen.partition(b"request-id: ")[2].partition(b"\r\n")[0].decode()
+        assert gateway.record(call)["outcome"] == "interrupted"
+        assert "Traceback" not in gateway.log
+    assert cell.gone.wait(SOON), "the upstream was not let go"
+
+
 def _refuses(gateway: Gateway) -> bool:
     try:
         gateway.connect("/v1/messages", _body()).close()

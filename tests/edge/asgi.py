@@ -30,6 +30,7 @@ class House:
         *,
         seconds: float = 10.0,
         limit: int = LIMIT,
+        keepalive: float = 10.0,
     ) -> None:
         self.came: list[Incoming] = []
         self.refused: list[CallError] = []
@@ -47,6 +48,7 @@ class House:
             metrics=lambda: b"sampan_calls_total 1.0\n",
             objects=self.objects,
             wall=lambda: NOW,
+            keepalive=keepalive,
             version="9.9",
         )
         self.door = Door(rooms, BodyLimits(limit, seconds))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sampan.core import Actor, Call, Dialect, Location, Operation, Target, Tier
+from sampan.errors import NotFound
 from sampan.storage.db import Database
 from sampan.storage.gallery import Gallery
 from sampan.storage.objects import Objects
@@ -76,3 +79,15 @@ async def test_an_answer_whose_pictures_cannot_be_kept_goes_out_as_it_came(objec
     (tmp_path / "objects" / "incoming").rmdir()
     (tmp_path / "objects" / "incoming").write_bytes(b"a file where the folder was")
     assert await gallery.keep(call(url_wanted=True), ANN, SKETCHER, BODY) is BODY
+
+
+async def test_a_streamed_picture_is_kept_and_its_frames_left_as_they_are(objects: Objects) -> None:
+    streamed = replace(call(url_wanted=True), stream=True)
+    part = {"type": "image_generation.partial_image", "b64_json": base64.b64encode(b"half").decode()}
+    done = {"type": "image_generation.completed", "b64_json": base64.b64encode(PNG).decode()}
+    frames = b"".join(f"event: x\ndata: {json.dumps(each)}\n\n".encode() for each in (part, done)) + b"data: [DONE]\n\n"
+    gallery = Gallery(objects, "http://a", 60, lambda: NOW)
+    assert await gallery.keep(streamed, ANN, SKETCHER, frames) is frames
+    assert (await objects.find(hashlib.sha256(PNG).hexdigest())).size == len(PNG)
+    with pytest.raises(NotFound):
+        await objects.find(hashlib.sha256(b"half").hexdigest())
