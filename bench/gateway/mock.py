@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Mapping
 
 import uvloop
 
@@ -28,7 +29,7 @@ WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-def frame(event: dict[str, object]) -> bytes:
+def frame(event: Mapping[str, object]) -> bytes:
     """One SSE frame in one HTTP chunk."""
     data = b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), json.dumps(event).encode())
     return b"%x\r\n%s\r\n" % (len(data), data)
