@@ -6,7 +6,7 @@ Specification: https://asgi.readthedocs.io/en/latest/specs/www.html
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -92,12 +92,12 @@ class Watched:
         return False
 
 
-def headers_of(scope: Scope) -> dict[str, str]:
+def headers_of(pairs: Collection[tuple[bytes, bytes]]) -> dict[str, str]:
     """By lower-case name; those of one name are one list (RFC 9110 §5.3)."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    if len(headers) != len(scope["headers"]):
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+    if len(headers) != len(pairs):
         headers.clear()
-        for raw_name, raw_value in scope["headers"]:
+        for raw_name, raw_value in pairs:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers

@@ -106,7 +106,7 @@ class Door:
             await self._page(scope, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send, codec: Codec) -> None:
-        headers = headers_of(scope)
+        headers = headers_of(scope["headers"])
         exchange: Exchange | None = scope.get("extensions", {}).get(EXTENSION)
         body = exchange.take_body() if exchange is not None else None
         refusal: CallError | None = None
@@ -131,6 +131,34 @@ class Door:
             async with Watched(receive) as watched:
                 await send_answer(await self._rooms.run(incoming, codec), send, watched)
 
+    # The short way, for `Wire`.
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a body may take to come."""
+        return self._limits.seconds
+
+    def takes(self, path: str) -> bool:
+        return path in self._calls
+
+    async def short(self, exchange: Exchange, path: str, query: str, headers: dict[str, str], body: bytes) -> None:
+        """Answers a call that is here with its whole body."""
+        codec = self._calls[path]
+        incoming = Incoming("POST", path, query, headers, body)
+        try:
+            if len(body) > self._limits.size:
+                self._too_large()
+            _check_query(query)
+        except CallError as error:
+            _refuse(self._rooms.refuse(incoming, codec, error), exchange)
+            return
+        await self._converse(incoming, codec, exchange)
+
+    async def late(self, exchange: Exchange, path: str, query: str, headers: dict[str, str]) -> None:
+        """Turns away a caller whose small body did not come in time."""
+        incoming = Incoming("POST", path, query, headers, b"")
+        _refuse(self._rooms.refuse(incoming, self._calls[path], self._too_late()), exchange)
+
     async def _converse(self, incoming: Incoming, codec: Codec, exchange: Exchange) -> None:
         """The short way: the connection itself says when the caller leaves, and takes an answer in one write."""
         task = asyncio.current_task()
@@ -139,7 +167,7 @@ class Door:
         self._open.add(task)
         try:
             answer = await self._rooms.run(incoming, codec)
-            headers = "".join([f"{name}: {value}\r\n" for name, value in answer.headers]).encode("latin-1", "replace")
+            headers = _lines(answer)
             if isinstance(answer.body, bytes):
                 exchange.answer(answer.status, headers, answer.body)
             else:
@@ -190,8 +218,10 @@ class Door:
                         return b"".join((*pieces, piece)) if pieces else piece
                     pieces.append(piece)
         except TimeoutError:
-            seconds = self._limits.seconds
-            raise InvalidRequest(f"the body did not arrive within {seconds:g} seconds; send it faster") from None
+            raise self._too_late() from None
+
+    def _too_late(self) -> InvalidRequest:
+        return InvalidRequest(f"the body did not arrive within {self._limits.seconds:g} seconds; send it faster")
 
     def _too_large(self) -> NoReturn:
         raise RequestTooLarge(f"the body is over the limit of {self._limits.size:,} bytes; send a smaller one")
@@ -200,7 +230,7 @@ class Door:
 
     async def _page(self, scope: Scope, send: Send) -> None:
         incoming = Incoming(
-            scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers_of(scope), b""
+            scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers_of(scope["headers"]), b""
         )
         request_id = "req_" + secrets.token_hex(12)
         try:
@@ -283,6 +313,16 @@ class Door:
 def _is_anthropic(incoming: Incoming) -> bool:
     """Which dialect a caller of a shared path speaks: Anthropic's SDK always names its version."""
     return "anthropic-version" in incoming.headers or "x-api-key" in incoming.headers or incoming.path in MESSAGES
+
+
+def _lines(answer: Answer) -> bytes:
+    """The answer's headers as they stand in its head."""
+    return "".join([f"{name}: {value}\r\n" for name, value in answer.headers]).encode("latin-1", "replace")
+
+
+def _refuse(answer: Answer, exchange: Exchange) -> None:
+    assert isinstance(answer.body, bytes)
+    exchange.answer(answer.status, _lines(answer), answer.body)
 
 
 def _check_query(query: str) -> None:

@@ -8,13 +8,17 @@ pipelining, keep-alive, flow control) stays uvicorn's; on another ASGI server th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
+from typing import Any, Protocol, TypeAlias, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from sampan.edge.asgi import headers_of
+
 JOIN_BELOW = 65_536  # bytes of a body that are worth copying to save a system call
 EXTENSION = "sampan.exchange"
+Answering: TypeAlias = Coroutine[Any, Any, None]
 
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -24,7 +28,7 @@ class Exchange:
 
     __slots__ = ("_comment", "_cycle", "_every", "_head", "_spoke", "_timer", "departed", "left")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle | ShortCall) -> None:
         self._cycle = cycle
         self._head = b""
         self._comment = b""
@@ -130,20 +134,144 @@ class Exchange:
         cycle.on_response()
 
 
+class _Silent:
+    """Stands where uvicorn has an event for `receive`: nobody waits for messages of a short call."""
+
+    def set(self) -> None: ...
+
+
+_SILENT = _Silent()
+
+
+class ShortCall:
+    """A call whose small body comes with its head, as nearly all do; what uvicorn knows of it while it is open.
+
+    In place of uvicorn's cycle, which makes a scope, an event, a coroutine and messages for each request. The public
+    names are those that its protocol reads and writes.
+    """
+
+    __slots__ = (
+        "body",
+        "default_headers",
+        "disconnected",
+        "exchange",
+        "flow",
+        "headers",
+        "keep_alive",
+        "message_event",
+        "more_body",
+        "on_response",
+        "path",
+        "query",
+        "response_complete",
+        "response_started",
+        "timer",
+        "transport",
+        "waiting_for_100_continue",
+    )
+
+    def __init__(self, wire: Wire, path: str, query: str, headers: dict[str, str]) -> None:
+        self.transport = wire.transport
+        self.flow = wire.flow
+        self.default_headers = wire.server_state.default_headers
+        self.on_response = wire.on_response_complete
+        self.keep_alive = wire.parser.should_keep_alive()
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = bytearray()
+        self.more_body = True
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+        self.waiting_for_100_continue = False
+        self.message_event = _SILENT
+        self.timer: asyncio.TimerHandle | None = None
+        self.exchange = Exchange(self)
+
+
+class Desk(Protocol):
+    """Who answers short calls: the door."""
+
+    patience: float
+
+    def takes(self, path: str) -> bool: ...
+
+    def short(self, exchange: Exchange, path: str, query: str, headers: dict[str, str], body: bytes) -> Answering: ...
+
+    def late(self, exchange: Exchange, path: str, query: str, headers: dict[str, str]) -> Answering: ...
+
+
 class Wire(HttpToolsProtocol):
     """One connection of a caller's."""
 
+    cycle: Any  # a ShortCall, or uvicorn's own
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        call = self.cycle
+        if type(call) is ShortCall and call.more_body and call.timer is None and not call.response_complete:
+            call.timer = self.loop.call_later(self._desk.patience, self._late, call)
+
     def on_headers_complete(self) -> None:
+        call = self._short_call()
+        if call is not None:
+            self.cycle = call
+            return
         super().on_headers_complete()
         # The cycle's task has been made and does not run before we return.
         self.scope["extensions"] = {EXTENSION: Exchange(self.cycle)}  # type: ignore[dict-item]
 
+    def on_message_complete(self) -> None:
+        call = self.cycle
+        if type(call) is not ShortCall:
+            super().on_message_complete()
+        elif not call.response_complete:
+            call.more_body = False
+            if call.timer is not None:
+                call.timer.cancel()
+            self._begin(self._desk.short(call.exchange, call.path, call.query, call.headers, bytes(call.body)))
+
     def connection_lost(self, exc: Exception | None) -> None:
-        exchanges = [cycle.scope.get("extensions", {}).get(EXTENSION) for cycle, _ in self.pipeline]
+        cycles: list[Any] = [cycle for cycle, _ in self.pipeline]
         if self.cycle is not None:
-            exchanges.append(self.cycle.scope.get("extensions", {}).get(EXTENSION))
+            cycles.append(self.cycle)
         super().connection_lost(exc)
-        for exchange in exchanges:
+        for cycle in cycles:
+            short = type(cycle) is ShortCall
+            exchange = cycle.exchange if short else cycle.scope.get("extensions", {}).get(EXTENSION)
+            if short and cycle.timer is not None:
+                cycle.timer.cancel()
             if isinstance(exchange, Exchange) and exchange.left is not None:
                 exchange.departed = True
                 exchange.left()
+
+    @property
+    def _desk(self) -> Desk:
+        return cast(Desk, self.app)
+
+    def _short_call(self) -> ShortCall | None:
+        """The call whose head has come, if it can go the short way; anything unusual goes uvicorn's."""
+        parser = self.parser
+        waiting = self.cycle is not None and not self.cycle.response_complete
+        if waiting or self.expect_100_continue or parser.get_method() != b"POST" or parser.should_upgrade():
+            return None
+        target, _, query = self.url.partition(b"?")
+        path = target.decode("latin-1")
+        if parser.get_http_version() != "1.1" or not self._desk.takes(path):
+            return None
+        headers = headers_of(self.headers)
+        length = headers.get("content-length", "")
+        if not length.isdigit() or int(length) > JOIN_BELOW or "transfer-encoding" in headers:
+            return None
+        return ShortCall(self, path, query.decode("latin-1"), headers)
+
+    def _late(self, call: ShortCall) -> None:
+        if call.more_body and not (call.disconnected or call.response_complete):
+            call.keep_alive = False  # what may still come is no next request
+            self._begin(self._desk.late(call.exchange, call.path, call.query, call.headers))
+
+    def _begin(self, answering: Answering) -> None:
+        task = self.loop.create_task(answering)
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)

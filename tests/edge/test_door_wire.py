@@ -48,7 +48,9 @@ async def serving(
 ) -> AsyncIterator[int]:
     """The port of a door behind uvicorn, as `app` runs it."""
     house = House(folder, run, seconds=seconds, limit=limit)
-    config = uvicorn.Config(house.door, port=0, http=PROTOCOL, ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(
+        house.door, port=0, http=PROTOCOL, ws="none", lifespan="off", log_config=None, proxy_headers=False
+    )
     server = uvicorn.Server(config)
     listening = asyncio.Event()
     startup = server.startup
