@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 # Plain grounds. The first is for most pictures, the second for things that are nearly white themselves.
-TINTS: tuple[tuple[int, int, int], ...] = ((250, 250, 247), (200, 182, 158), (250, 248, 243), (248, 250, 252))
+TINTS: tuple[tuple[int, int, int], ...] = ((250, 250, 247), (188, 169, 144), (250, 248, 243), (248, 250, 252))
 LIGHT_THINGS = 1
 
 Painter = Callable[[float, float, random.Random], str]

@@ -25,7 +25,7 @@ _SEATS = {
     "elephant": 0.12,
     "own-table": 0.03,
     "own-box": 0.1,
-    "own-rug": 0.6,
+    "own-rug": 0.32,
     "mountain": 0.1,
     "deciduous-tree": 0.25,
     "evergreen-tree": 0.12,
@@ -41,6 +41,8 @@ _SEATS = {
     "bathtub": 0.3,
     "hut": 0.06,
 }
+# No deeper than this, or too little of the lower one would be seen.
+_SEAT_MOST = 0.32
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ class Block:
     w: float
     h: float
 
+    @property
+    def longest(self) -> float:
+        """The longest side of its largest spot."""
+        return max(max(spot.w, spot.h) for spot in self.spots)
+
     def at(self, x: float, y: float, scale: float = 1.0, raised: int = 0) -> list[Spot]:
         return [
             Spot(s.thing, s.turn, x + s.x * scale, y + s.y * scale, s.w * scale, s.h * scale, s.z + raised)
@@ -73,14 +80,19 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """A thing with what its drawing says of it: width over height and bulk from 1 to 5."""
+    """A thing with what its drawing says of it: width over height and bulk from 1 to 5; `even` where sizes were asked
+    for, which then hold for the longest side whatever the bulk."""
 
     thing: Thing
     aspect: float
     bulk: int
+    even: bool = False
 
     def extent(self, bulky: float = 1.0) -> tuple[float, float]:
         """Width and height in units: the same area for every drawing, more for what is big in the world."""
+        if self.even:
+            side = self.thing.size * 1.1
+            return min(side, side * self.aspect), min(side, side / self.aspect)
         root = min(1.5, max(0.6, math.sqrt(self.aspect)))
         size = self.thing.size * (1.0 + 0.09 * (self.bulk - 3) * bulky)
         return size * root, size * root / self.aspect
@@ -171,8 +183,9 @@ def ring(blocks: Sequence[Block], centre: Block | None) -> Block:
 
 def on(subject: Block, base: Block, art: str) -> Block:
     """The subject stands on the base, touching it."""
-    share = min(1.0, 0.95 * base.w / subject.w) if subject.w > base.w else 1.0
-    sink = _SEATS.get(art, 0.1) * base.h
+    most = 1.25 if len(subject.spots) == 1 else 1.05
+    share = min(1.0, most * base.w / subject.w)
+    sink = min(_SEAT_MOST, _SEATS.get(art, 0.04)) * base.h
     w, h = subject.w * share, subject.h * share
     seated = subject.at((base.w - w) / 2, sink - h, share, raised=1)
     return around([*base.at(0, 0), *seated])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from sampan.engines.sketcher import backdrop
+from sampan.engines.sketcher import backdrop, natural
 from sampan.engines.sketcher.layout import Frame, arrange
 from sampan.engines.sketcher.request import Wish
 from sampan.engines.sketcher.scene import Item, Scene
 from sampan.engines.sketcher.typeface import Typeface
 from sampan.engines.sketcher.vocabulary import Vocabulary
 
-_LIGHT = 0.3
 # Styles that draw outlines or tones of their own, so that pale things need no darker ground.
 _REPAINTED = frozenset(
     {"ink", "sketch", "line", "retro", "mono", "blueprint", "papercut", "watercolor", "comic", "oil"}
@@ -54,11 +53,7 @@ class Composer:
         return random.Random(seed).choice((0, 2, 3))
 
     def _is_pale(self, item: Item) -> bool:
-        if item.art == "text":
-            return item.colour in _PALE
-        if item.colour and self.vocabulary.artwork[item.art].light < 1.0:
-            return item.colour in _PALE
-        return self.vocabulary.artwork[item.art].light > _LIGHT
+        return item.colour in _PALE if item.colour else item.art in natural.WHITE
 
     def notes(self, wish: Wish, drawn: Scene) -> tuple[str, ...]:
         """What was asked for and understood, but not drawn."""

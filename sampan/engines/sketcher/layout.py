@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sampan.engines.sketcher import blocks
 from sampan.engines.sketcher.blocks import Block, Laid, Sized
@@ -24,6 +24,18 @@ _STILL = frozenset(
     {"text", "own-sign", "own-arrow", "closed-book", "hundred-points", "red-question-mark", "musical-notes"}
 )
 _ALOFT = frozenset({"sky", "space", "stars", "night", "underwater", "stage", ""})
+# What nothing stands on, and what stands on nothing: flat shapes, and things that float.
+_AFLOAT = frozenset(
+    {"star", "red-heart", "own-circle", "own-square", "own-triangle", "own-rectangle", "own-diamond", "own-oval"}
+    | {"own-pentagon", "own-hexagon", "own-octagon", "own-ring", "own-cross", "balloon", "kite", "airplane", "comet"}
+    | {"small-airplane", "own-hotairballoon", "flying-saucer", "parachute", "snowflake", "droplet", "musical-note"}
+    | {"helicopter", "rocket", "high-voltage", "glowing-star", "sparkles", "text", "own-arrow", "fire", "satellite"}
+)
+_FRAIL = frozenset(
+    {"umbrella", "umbrella-on-ground", "candle", "bee", "honeybee", "butterfly", "fish", "tropical-fish", "light-bulb"}
+    | {"own-bottle", "rose", "tulip", "sunflower", "blossom", "key", "pencil", "pen", "bird", "jellyfish"}
+)
+_RATIO_MOST = 4.0
 _MOUTHED = frozenset({"own-vase", "amphora", "basket", "own-box", "bucket"})
 _SKY = frozenset(
     {"own-sun", "own-moon", "full-moon", "crescent-moon", "cloud", "own-cloud"}
@@ -72,12 +84,13 @@ def arrange(
 ) -> tuple[Item, ...]:
     """The items of a wish inside a frame. `measure` gives the width over the height of a text when set."""
     chance = random.Random(seed)
-    sized = [_sized(thing, artwork, measure) for thing in wish.things]
+    wish = _settled(wish)
+    sized = [_sized(thing, artwork, measure, not _equal_sizes(wish)) for thing in wish.things]
     units, relations = _units(wish, sized, chance)
     if not units:
         return ()
     plan = _order(_pooled(_Plan(units, relations), wish))
-    cells = _cells(plan, frame)
+    cells = _cells(plan, frame, not _equal_sizes(wish))
     placed = _place(plan, cells, wish, chance)
     flips = {
         (index, turn): chance.random() < 0.5
@@ -94,11 +107,29 @@ def _item(spot: blocks.Spot, wish: Wish, flips: Mapping[tuple[int, int], bool]) 
     return Item(thing.art, thing.word, spot.x, spot.y, spot.w, spot.h, spot.z, colour, flip, thing.text)
 
 
-def _sized(thing: Thing, artwork: Mapping[str, Artwork], measure: Callable[[str], float]) -> Sized:
+def _sized(thing: Thing, artwork: Mapping[str, Artwork], measure: Callable[[str], float], even: bool) -> Sized:
     if thing.art == "text":
         return Sized(thing, measure(thing.text), 3)
     art = artwork[thing.art]
-    return Sized(thing, art.aspect, art.bulk)
+    return Sized(thing, art.aspect, art.bulk, even)
+
+
+def _settled(wish: Wish) -> Wish:
+    """A wish whose "on" is only between things that can carry one another, else "above"; and in which nothing is so
+    small beside something huge that it could not be seen."""
+    relations = tuple(
+        replace(r, kind="above") if r.kind == "on" and not _carries(wish, r) else r for r in wish.relations
+    )
+    least = max((thing.size for thing in wish.things), default=1.0) / _RATIO_MOST
+    things = tuple(replace(thing, size=max(least, thing.size)) for thing in wish.things)
+    return replace(wish, relations=relations, things=things)
+
+
+def _carries(wish: Wish, relation: Relation) -> bool:
+    upper, lower = wish.things[relation.subject], wish.things[relation.objects[0]]
+    if upper.art in _SKY | _AFLOAT and not upper.art.startswith("own-ball"):
+        return False
+    return lower.count == 1 and lower.art not in _SKY | _AFLOAT | _FRAIL
 
 
 # -- blocks of things in touch
@@ -116,6 +147,7 @@ def _units(wish: Wish, sized: Sequence[Sized], chance: random.Random) -> tuple[l
     plan = _Plan(units, [])
     left: list[Relation] = []
     _side_by_side(plan, wish)
+    _circle(plan, wish, sized)
     # what stands on a thing goes there before that thing is put anywhere: roses, into the vase, onto the table
     for relation in sorted(wish.relations, key=lambda r: (r.kind not in _CONTACT, _laden(wish, r.subject, 0))):
         if not _merge(plan, relation, wish, sized, chance):
@@ -145,6 +177,17 @@ def _side_by_side(plan: _Plan, wish: Wish) -> None:
             plan.units[found[0]].free = all(unit.free for unit in joined)
             for unit in found[1:]:
                 plan.units[unit] = _Unit(set(), joined[0].lay)
+
+
+def _circle(plan: _Plan, wish: Wish, sized: Sequence[Sized]) -> None:
+    """Different things that form one ring become one unit."""
+    ringed = [index for index, thing in enumerate(wish.things) if thing.arranged == "ring"]
+    if len(ringed) < 2:
+        return
+    singles = [(i, turn) for i in ringed for turn in range(wish.things[i].count)]
+    lays = [_several(index, sized[index], 1, turn) for index, turn in singles]
+    plan.units = [unit for unit in plan.units if not unit.things & set(ringed)]
+    plan.units.append(_Unit(set(ringed), lambda aspect: blocks.ring([lay(1.0) for lay in lays], None)))
 
 
 def _several(index: int, sized: Sized, count: int, first: int) -> Laid:
@@ -180,15 +223,21 @@ def _touching(relation: Relation, subject: Laid, base: Laid, wish: Wish, sized: 
         number = wish.things[relation.subject].count
         singles = [_several(relation.subject, sized[relation.subject], 1, turn) for turn in range(number)]
         if number > 2:
-            return lambda aspect: blocks.ring([_shrunk(lay(1.0), 0.62) for lay in singles], base(1.0))
+            return lambda aspect: blocks.ring(
+                [_shrunk(lay(1.0), 1.0 if sized[thing].even else 0.62) for lay in singles], base(1.0)
+            )
         return lambda aspect: (
             blocks.amid(base(1.0), (singles[0](1.0), singles[-1](1.0)))
             if number == 2
             else blocks.flow([subject(1.0), base(1.0)], aspect)
         )
-    share = 0.62 * 1.1 ** (sized[relation.subject].bulk - sized[thing].bulk)
+    one, other = sized[relation.subject], sized[thing]
+    share = 0.76 * 1.04 ** (one.bulk - other.bulk) if not one.even else one.thing.size / other.thing.size
+    several_on = wish.things[relation.subject].count > 1
     if relation.kind == "on" or (relation.kind == "inside" and art in _MOUTHED):
-        return lambda aspect: blocks.on(_shrunk(subject(2.0), share), base(aspect), art)
+        return lambda aspect: blocks.on(
+            _to_side(subject(9.0 if several_on else 2.0), base(aspect), share), base(aspect), art
+        )
     if relation.kind == "front":
         return lambda aspect: blocks.front(_shrunk(subject(2.0), share), base(aspect), lean)
     if relation.kind == "behind":
@@ -198,6 +247,11 @@ def _touching(relation: Relation, subject: Laid, base: Laid, wish: Wish, sized: 
 
 def _equal_sizes(wish: Wish) -> bool:
     return len({thing.size for thing in wish.things}) == 1
+
+
+def _to_side(block: Block, base: Block, share: float) -> Block:
+    """A block scaled so that its largest thing's longest side is a share of that of the base's largest."""
+    return _shrunk(block, share * base.longest / block.longest)
 
 
 def _shrunk(block: Block, share: float) -> Block:
@@ -346,12 +400,14 @@ def _order_places(plan: _Plan, one: int, other: int) -> None:
 # -- cells
 
 
-def _cells(plan: _Plan, frame: Frame) -> list[Frame]:
+def _cells(plan: _Plan, frame: Frame, exact: bool) -> list[Frame]:
     """One cell for each unit; units that share row and column split it."""
     columns, column_count = _lines(plan, plan.x, 0)
     rows, row_count = _lines(plan, plan.y, 1)
-    heights = _row_heights(plan, rows, row_count)
+    heights = _row_heights(plan, rows, row_count, exact)
     tops = [sum(heights[:row]) for row in range(row_count + 1)]
+    widths = _column_widths(plan, columns, column_count, exact)
+    lefts = [sum(widths[:column]) for column in range(column_count + 1)]
     count = len(plan.units)
     spans = [(-1 if c is None else c, -1 if r is None else r) for c, r in zip(columns, rows, strict=True)]
     cells: list[Frame] = []
@@ -361,11 +417,10 @@ def _cells(plan: _Plan, frame: Frame) -> list[Frame]:
         mates = [u for u in range(count) if u != unit and (spans[u][0] == column or -1 in (column, spans[u][0]))]
         top, bottom = _run(row, [spans[u][1] for u in mates], row_count)
         twins = [u for u in range(count) if spans[u] == (column, row)]
-        w = frame.w / column_count * (last - first)
         cell = Frame(
-            frame.x + frame.w / column_count * first,
+            frame.x + frame.w * lefts[first],
             frame.y + frame.h * tops[top],
-            w,
+            frame.w * (lefts[last] - lefts[first]),
             frame.h * (tops[bottom] - tops[top]),
         )
         cells.append(_split(cell, twins.index(unit), len(twins)))
@@ -424,13 +479,32 @@ def _lines(plan: _Plan, axis: Axis, side: int) -> tuple[list[int | None], int]:
     return lines, count
 
 
-def _row_heights(plan: _Plan, rows: Sequence[int | None], count: int) -> list[float]:
-    """Rows share the height alike, but a row of text alone takes less."""
+def _row_heights(plan: _Plan, rows: Sequence[int | None], count: int, exact: bool) -> list[float]:
+    """Rows share the height alike, but a row of text alone takes less, and one of small things where sizes were
+    asked."""
     weights = []
+    weighed = exact and not any(unit.place[1] is not None for unit in plan.units)
     for row in range(count):
         here = [unit for unit, own in zip(plan.units, rows, strict=True) if own == row]
-        weights.append(0.42 if here and all(unit.low for unit in here) and count > 1 else 1.0)
-    return [weight / sum(weights) for weight in weights]
+        text = here and all(unit.low for unit in here) and count > 1
+        tall = max((unit.lay(1.5).h for unit in here), default=1.0) if weighed else 1.0
+        weights.append(0.42 if text else tall)
+    return _shares(weights)
+
+
+def _column_widths(plan: _Plan, columns: Sequence[int | None], count: int, exact: bool) -> list[float]:
+    """Columns share the width alike, but by what stands in them where sizes were asked and no halves."""
+    if not exact or any(unit.place[0] is not None for unit in plan.units):
+        return [1 / count] * count
+    held = [[unit for unit, own in zip(plan.units, columns, strict=True) if own == column] for column in range(count)]
+    return _shares([max((unit.lay(0.7).w for unit in here), default=1.0) for here in held])
+
+
+def _shares(weights: Sequence[float]) -> list[float]:
+    """Weights as shares of one, none below half of what it would be if all were alike."""
+    mean = sum(weights) / len(weights)
+    raised = [max(weight, 0.5 * mean) for weight in weights]
+    return [weight / sum(raised) for weight in raised]
 
 
 # -- boxes
@@ -446,12 +520,14 @@ def _place(plan: _Plan, cells: Sequence[Frame], wish: Wish, chance: random.Rando
     exact = not _equal_sizes(wish)
     least = min(things, default=1.0)
     placed: list[blocks.Spot] = []
+    # what shares a row stands at one height in it
+    shared = chance.uniform(0.42, 0.58), chance.uniform(0.42, 0.58)
     for unit, cell, block, scale in zip(plan.units, cells, laid, scales, strict=True):
         if not unit.low:
             scale = least if exact else min(scale, least * 1.5)
         scale *= chance.uniform(0.93, 1.0) if not exact else 0.97
         w, h = block.w * scale, block.h * scale
-        lean_x, lean_y = _lean(unit, wish, chance)
+        lean_x, lean_y = _lean(unit, wish, shared)
         margin_x, margin_y = cell.w * 0.07, cell.h * 0.07
         x = cell.x + margin_x + max(0.0, cell.w - 2 * margin_x - w) * lean_x
         y = cell.y + margin_y + max(0.0, cell.h - 2 * margin_y - h) * lean_y
@@ -459,11 +535,10 @@ def _place(plan: _Plan, cells: Sequence[Frame], wish: Wish, chance: random.Rando
     return placed
 
 
-def _lean(unit: _Unit, wish: Wish, chance: random.Random) -> tuple[float, float]:
+def _lean(unit: _Unit, wish: Wish, wander: tuple[float, float]) -> tuple[float, float]:
     """Where in its cell a unit stands, from 0 to 1 each way: corners outward, on the ground where there is one."""
     x, y = unit.place
     outward = {0: 0.0, 2: 1.0}
-    wander = chance.uniform(0.42, 0.58), chance.uniform(0.42, 0.58)
     if x in (0, 2) and y in (0, 2):
         return outward[x], outward[y]
     if y is not None:

@@ -126,20 +126,20 @@ COLOURS_ZH = _table(_ZH)
 SIZES_EN = {
     word: size
     for size, group in (
-        (1.9, "huge giant enormous gigantic massive immense colossal humongous super-large extra-large"),
-        (1.45, "big large bigger larger grand tall"),
+        (2.2, "huge giant enormous gigantic massive immense colossal humongous super-large extra-large"),
+        (1.75, "big large bigger larger grand tall"),
         (0.55, "small little smaller short"),
-        (0.34, "tiny mini miniature small-sized teeny minuscule itsy-bitsy"),
+        (0.36, "tiny mini miniature small-sized teeny minuscule itsy-bitsy"),
     )
     for word in group.split()
 }
 SIZES_ZH = {
     word: size
     for size, group in (
-        (1.9, "巨大 巨型 超大 特大 庞大 硕大 极大 很大很大"),
-        (1.45, "大 很大 大大 较大 大号 大型 高大 更大 大个 稍大"),
+        (2.2, "巨大 巨型 超大 特大 庞大 硕大 极大 很大很大"),
+        (1.75, "大 很大 大大 较大 大号 大型 高大 更大 大个 稍大"),
         (0.55, "小 小小 较小 小型 很小 更小 小个 稍小 矮小"),
-        (0.34, "极小 微小 迷你 微型 超小 袖珍 特小"),
+        (0.36, "极小 微小 迷你 微型 超小 袖珍 特小"),
     )
     for word in group.split()
 }
@@ -283,9 +283,17 @@ CLASSIFIERS = words(
     "顶 盆 部 轮 道 团 尊 样 种 盒 袋 篮 筐 份 副 套 所 家 具 顆 隻 隻 项 幢 坨 瓣 节 层 抹 弯"
 )
 ARRANGED = {
-    "row": "in a row, in a line, in one row, side by side, lined up, in a straight line, a row of, a line of, 一排, "
-    "一行, 排成一排, 排成一行, 排成一列横队, 并排, 一字排开, 排队, 横排, 成一排, 并列, 排成排",
-    "column": "in a column, stacked vertically, in a vertical line, 一列, 排成一列, 竖排, 成一列, 纵列",
+    "row": "in a row, in a line, in one row, in one line, in a single row, in a horizontal row, in a horizontal line, "
+    "next to each other, next to one another, beside each other, in order, lined up horizontally, side-by-side, "
+    "arranged horizontally, horizontally, side by side, lined up, in a straight line, a row of, a line of, 一排, "
+    "一行, 排成一排, 排成一行, 排成一列横队, 并排, 一字排开, 排队, 横排, 横着排, 成一排, 并列, 并肩, 排成排, "
+    "排成一条线, 一字形排开, 横向排列, 水平排列, 依次, 依次排列, 依次排开, 按顺序, 按顺序排列, 排成一横排, "
+    "一横排, 肩并肩",
+    "column": "in a column, in one column, stacked, stacked up, stacked vertically, in a stack, in a vertical line, "
+    "in a vertical row, in a vertical column, vertically, arranged vertically, lined up vertically, a column of, "
+    "a stack of, one above the other, one below the other, on top of each other, on top of one another, "
+    "叠在一起, 叠放, 摞在一起, 上下排列, 竖着排, 竖直排列, 垂直排列, 纵向排列, 竖着排列, 排成一竖列, "
+    "竖着排成一列, 一竖排, 竖成一列, 从上往下, 一列, 排成一列, 竖排, 成一列, 纵列",
     "ring": (
         "in a circle, in a ring, a circle of, a ring of, 一圈, 围成一圈, 排成一圈, 围成圈, 排成圆圈, 围成圆圈, 排成圆形"
     ),
@@ -519,4 +527,5 @@ FUNCTION_ZH = (
     | IT_ZH
     | CLASSIFIERS
     | frozenset(COLOURS_ZH)
+    | frozenset(word.strip() for words in ARRANGED.values() for word in words.split(","))
 )

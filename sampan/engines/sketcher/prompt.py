@@ -35,6 +35,7 @@ class _Pending:
     arranged: str = ""
     each: bool = False
     pair: bool = False
+    other: bool = False
 
     @property
     def empty(self) -> bool:
@@ -58,6 +59,8 @@ class _Gatherer:
         self.denied = False
         self.clause_start = 0
         self.loose_colour = ""
+        self.template: int | None = None  # whom "one" and "the other" mean
+        self.open = -1  # the "one" that still waits for its colour
 
     def run(self) -> None:
         for place, token in enumerate(self.tokens):
@@ -88,6 +91,9 @@ class _Gatherer:
     # -- modifiers
 
     def on_number(self, place: int, token: Token) -> None:
+        if token.text in ("one", "another", "ones") and self.is_one(place):
+            self.refer()
+            return
         if token.text in ("pairs of", "pair of", "双") and (self.pending.number or 1) > 1:
             self.pending.number = (self.pending.number or 1) * 2
             return
@@ -95,6 +101,65 @@ class _Gatherer:
         if self.pending.number is None or self.pending.number == 1 or (self.pending.number == 5 and token.number):
             self.pending.number = int(token.number)
         self.pending.determined = True
+
+    # -- "one … the other": more of what was spoken of
+
+    def is_one(self, place: int) -> bool:
+        """Whether a word of number stands for a thing spoken of: no noun follows, not even one shared with the next
+        number ("one red and one blue balloon")."""
+        if self.template is None:
+            return False
+        coloured, joined = bool(self.pending.colours), False
+        for token in self.tokens[place + 1 :]:
+            if token.kind in _HEADS or token.kind == "text":
+                return joined and not coloured
+            if token.kind == "colour":
+                coloured = True
+            elif token.kind == "and":
+                coloured, joined = False, True
+            elif token.kind not in ("size", "skip", "class", "number", "a", "de", "other", "hue"):
+                return True
+        return True
+
+    def refer(self, rest: bool = False) -> None:
+        """One more of the last kind of thing; out of the count of a group that has no colour yet."""
+        assert self.template is not None
+        group, waiting = self.drafts[self.template], self.pending
+        for index, draft in enumerate(self.drafts):
+            if (
+                waiting.number is None
+                and waiting.colours
+                and (draft.art, draft.colours) == (group.art, waiting.colours)
+            ):
+                self.nodes.append(Node("np", index))
+                self.pending = _Pending()
+                return
+        number = max(1, group.count) if rest else waiting.number or 1
+        if group.asked > 1 and not group.colours:
+            group.count = max(0, group.count - number)
+        size = group.size if waiting.size == 1.0 else waiting.size
+        draft = Draft(group.art, group.word, number, list(waiting.colours), size, asked=number, like=self.template)
+        self.open = self.push(draft)
+        self.nodes.append(Node("np", self.open))
+        self.pending = _Pending()
+
+    def on_one(self, place: int, token: Token) -> None:
+        if self.template is not None:
+            self.refer()
+
+    def on_rest(self, place: int, token: Token) -> None:
+        if self.template is not None:
+            self.refer(rest=True)
+
+    def on_other(self, place: int, token: Token) -> None:
+        if self.is_one(place):
+            self.refer()
+            return
+        self.pending.number = 1
+        self.pending.other = self.pending.determined = True
+
+    def on_order(self, place: int, token: Token) -> None:
+        self.nodes.append(Node("order", 0, token.value))
 
     def on_a(self, place: int, token: Token) -> None:
         if self.pending.colours and self.tokens[place - 1].kind in ("and", "comma"):
@@ -121,15 +186,30 @@ class _Gatherer:
             return
         wanted = list(lex.RAINBOW) if token.value == "rainbow" else [token.value]
         prior = self.before(place)
-        predicate = prior is not None and prior.kind in ("have", "thing", "says") and not self.head_follows(place)
+        predicate = (
+            prior is not None and prior.kind in ("have", "thing", "says", "hue") and not self.head_follows(place)
+        )
         if predicate and self.next_kind(place) == "back word":
             predicate = False
-        if predicate and self.drafts and self.clause_has_thing():
-            self.drafts[-1].colours = wanted
+        if self.open >= 0 and not self.pending.colours and not self.head_follows(place):
+            self.drafts[self.open].colours += wanted
+        elif predicate and self.drafts and self.clause_has_thing():
+            self.last_said().colours = wanted
         elif predicate and any(node.kind == "background" for node in self.nodes[self.clause_start :]):
             self.backdrop_colour = wanted[0]
+        elif predicate and self.after_pause():
+            self.drafts[-1].colours = wanted
         else:
             self.pending.colours += wanted
+
+    def last_said(self) -> Draft:
+        """The thing that this clause named last."""
+        return self.drafts[[node.index for node in self.nodes[self.clause_start :] if node.kind == "np"][-1]]
+
+    def after_pause(self) -> bool:
+        """Whether this clause has no thing of its own and goes on about the one before: "a cup, blue"."""
+        clause = [node.kind for node in self.nodes[self.clause_start :]]
+        return bool(self.drafts) and not self.drafts[-1].colours and set(clause) <= {"have", "it"}
 
     def is_fruit(self, place: int) -> bool:
         """ "an orange" is the fruit unless a thing follows, or it says how something is."""
@@ -137,6 +217,9 @@ class _Gatherer:
         prior = self.before(place)
         if follows in ("thing", "colour", "unknown", "back word", "size", "text", "faint"):
             return False
+        said = any(before.kind in ("a", "number", "the") for before in self.tokens[:place])
+        if prior is not None and prior.kind == "comma" and said and not self.pending.determined and self.after_pause():
+            return False  # "a fish, orange"
         if follows == "and" and self.next_kind(place + 1, ("skip", "and")) == "colour" and not self.pending.determined:
             return False
         return (
@@ -156,10 +239,17 @@ class _Gatherer:
                 self.pending.number = int(token.number) or lex.NUMBERS_ZH.get(token.text)
         elif self.drafts:
             self.drafts[-1].arranged = token.value
+        if not token.number:
+            self.nodes.append(Node("order", 0, token.value))
 
     def on_class(self, place: int, token: Token) -> None:
-        """碗 counts rice, but 一个碗 is a bowl."""
+        """碗 counts rice, but 一个碗 is a bowl; 一只黑色 is one of those spoken of."""
         prior = self.before(place)
+        if prior is not None and prior.kind == "number" and self.template is not None:
+            follows = self.next_kind(place, ("skip", "class", "hue"))
+            if follows in ("colour", "have", "at", "size") and self.is_one(place):
+                self.refer()
+                return
         leads = prior is None or prior.kind in (
             "class",
             "colour",
@@ -218,6 +308,7 @@ class _Gatherer:
         ):
             self.drafts[index].text, last.count = last.text, 0
         self.nodes.append(Node("np", index))
+        self.template, self.open = index, -1
         self.pending = _Pending()
 
     def owns(self, place: int) -> bool:
@@ -233,7 +324,8 @@ class _Gatherer:
         for draft in self.drafts:
             if not draft.art:
                 draft.art, draft.word = token.value, token.text
-        anaphoric = waiting.definite if not self.chinese else waiting.number is None and waiting.size == 1.0
+        bare = waiting.number is None and waiting.size == 1.0
+        anaphoric = not waiting.other and (bare if self.chinese else waiting.definite)
         if anaphoric:
             for index in range(len(self.drafts) - 1, -1, -1):
                 draft = self.drafts[index]
@@ -250,6 +342,8 @@ class _Gatherer:
         default = _PLURAL if token.plural else 1
         if waiting.pair and token.value in _PAIRED:
             waiting.number = 1
+        if waiting.other:
+            self.take_one(token.value)
         number = default if waiting.number is None or (waiting.number == 1 and token.plural) else waiting.number
         if len(waiting.colours) > 1 and number == 1:
             number = len(waiting.colours) if not waiting.determined or token.plural else 1
@@ -268,6 +362,12 @@ class _Gatherer:
                 each=waiting.each,
             )
         )
+
+    def take_one(self, art: str) -> None:
+        """ "The other ball" is one of the two balls that were spoken of."""
+        group = self.drafts[self.template] if self.template is not None else None
+        if group is not None and group.art == art and group.asked > 1 and not group.colours:
+            group.count = max(0, group.count - 1)
 
     def on_text(self, place: int, token: Token) -> None:
         if self.denied:
@@ -333,6 +433,10 @@ class _Gatherer:
     def on_comma(self, place: int, token: Token) -> None:
         if self.pending.colours and self.next_kind(place) == "a" and not self.clause_has_thing():
             return  # "a red, a green and a blue balloon"
+        if not self.pending.empty and self.goes_on(place):
+            return  # "a big, red ball"
+        if self.shares_noun(place):
+            return
         self.end_clause()
         self.nodes.append(Node("comma"))
         self.clause_start = len(self.nodes)
@@ -341,16 +445,50 @@ class _Gatherer:
         waiting = self.pending
         if not waiting.empty and self.drafts and self.clause_has_thing():
             last = self.drafts[-1]
-            if waiting.number is not None and not waiting.colours and last.asked == 1 and last.art != "text":
+            if waiting.number is not None and waiting.each:
+                self.number_each(waiting.number)
+            elif waiting.number is not None and not waiting.colours and last.asked == 1 and last.art != "text":
                 last.count = last.asked = min(MOST, waiting.number)
             if waiting.colours and not last.colours:
                 last.colours = list(waiting.colours)
         elif waiting.colours and self.nodes and self.nodes[-1].kind == "background":
             self.backdrop_colour = waiting.colours[0]
+        elif waiting.colours and self.after_pause():
+            self.drafts[-1].colours = list(waiting.colours)
         elif waiting.colours:
             self.loose_colour = waiting.colours[0]
         self.pending = _Pending()
         self.denied = False
+        self.open = -1
+
+    def number_each(self, number: int) -> None:
+        """红气球和蓝气球各两个: so many of each thing of the clause, and of each of its colours."""
+        for index in {node.index for node in self.nodes[self.clause_start :] if node.kind in ("np", "ellipsis")}:
+            draft = self.drafts[index]
+            draft.count = draft.asked = min(MOST, number * max(1, len(draft.colours)))
+
+    def goes_on(self, place: int) -> bool:
+        """Whether more adjectives and then the thing follow a pause."""
+        return self.next_kind(place, ("skip",)) in ("colour", "size", "de") and self.next_kind(
+            place, ("skip", "colour", "size", "de", "and")
+        ) in ("thing", "faint")
+
+    def shares_noun(self, place: int) -> bool:
+        """ "Two red and three blue balloons": the first number and colour wait for the noun of the second."""
+        if not self.pending.colours or self.pending.number is None or self.next_kind(place, ("skip",)) != "number":
+            return False
+        kinds = []
+        for token in self.tokens[place + 1 :]:
+            kinds.append(token.kind)
+            if token.kind in ("thing", "faint") or token.kind not in ("skip", "number", "class", "colour", "and", "de"):
+                break
+        if kinds[-1] not in ("thing", "faint") or "colour" not in kinds:
+            return False
+        number, colours = self.pending.number, list(self.pending.colours)
+        draft = Draft("", "", number, colours, self.pending.size, asked=number)
+        self.nodes += [Node("ellipsis", self.push(draft)), Node("and")]
+        self.pending = _Pending()
+        return True
 
     def on_and(self, place: int, token: Token) -> None:
         if self.denied and self.next_kind(place) not in ("number", "a"):
@@ -360,7 +498,10 @@ class _Gatherer:
             return  # "red and blue balloons"
         if self.pending.colours and self.next_kind(place) == "a":
             return
+        if self.shares_noun(place) or (not self.pending.empty and token.text in "、&" and self.goes_on(place)):
+            return
         self.keep_predicate()
+        self.open = -1
         self.nodes.append(Node("and"))
 
     def keep_predicate(self) -> None:
@@ -396,12 +537,20 @@ class _Gatherer:
             "text",
         ):
             self.nodes.append(Node("de"))
+        follows = self.next_kind(place, ("skip", "hue"))
+        nominal = place > 0 and self.tokens[place - 1].kind in ("loc", "colour") and self.template is not None
+        told = follows in ("have", "at") if self.pending.colours else follows in ("have", "colour")
+        if nominal and told and self.is_one(place):
+            self.refer()  # 左边的是红色, 红色的在左边
 
 
 def understand(reading: Reading) -> Wish:
     """The frozen Wish of a prompt that was read. Never raises: what is not understood is listed in `unknown`."""
     gathered = _Gatherer(reading)
     gathered.run()
+    for draft in gathered.drafts:
+        if draft.like is not None and not draft.colours:
+            draft.colours = list(gathered.drafts[draft.like].colours)
     relations = relate(gathered.drafts, gathered.nodes, reading.chinese)
     return _freeze(gathered, relations, reading.chinese)
 

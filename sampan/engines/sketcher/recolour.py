@@ -14,19 +14,20 @@ _COVER = 0.8
 _BINS = 24
 
 
-def paint(pixels: Pixels, colour: str) -> Pixels:
+def paint(pixels: Pixels, colour: str, band: tuple[float, float] | None = None) -> Pixels:
     """RGBA pixels repainted: hues are taken in the order of their mass until four fifths of the ink are covered,
     so that a
     red apple painted green keeps a brown stem, but a cat painted blue is blue all over. Small dark and white parts
     (eyes,
-    wheels, teeth) stay. Brightness about the painted parts' median becomes shade and light of the new colour."""
+    wheels, teeth) stay. With a `band` of hues, in degrees from and to, these alone are painted.
+    Brightness about the painted parts' median becomes shade and light of the new colour."""
     rgb = pixels[..., :3].astype(np.float32) / 255.0
     ink = pixels[..., 3] > 8
     if not ink.any():
         return pixels
     target = np.array(PAINTS[colour], dtype=np.float32) / 255.0
     bright = (rgb @ _WEIGHTS).astype(np.float32)
-    weight = _share_to_paint(rgb, bright, ink)
+    weight = _share_to_paint(rgb, bright, ink) if band is None else _share_of_band(rgb, ink, band)
     chosen = ink & (weight > 0.5)
     middle = float(np.median(bright[chosen])) if chosen.any() else float(np.median(bright[ink]))
     shaded = _shade(bright, middle, target)
@@ -48,6 +49,18 @@ def _shade(bright: Floats, middle: float, target: Floats) -> Floats:
     shaded = target * (1.0 - depth * dark)
     result: Floats = (shaded + (1.0 - shaded) * lift * light).astype(np.float32)
     return result
+
+
+def _share_of_band(rgb: Floats, ink: NDArray[np.bool_], band: tuple[float, float]) -> Floats:
+    """How much of each pixel is painted where only a band of hues is; all but the darkest, for a whole circle."""
+    high, low = rgb.max(axis=-1), rgb.min(axis=-1)
+    chroma = high - low
+    if band[1] - band[0] >= 360.0:
+        return np.where(ink, np.clip((high - 0.2) / 0.12, 0.0, 1.0), 0.0).astype(np.float32)
+    hue = _hue(rgb, high, chroma) * 360.0
+    inside = (hue >= band[0]) & (hue <= band[1]) if band[0] <= band[1] else (hue >= band[0]) | (hue <= band[1])
+    vivid = np.clip((chroma - 0.08) / 0.1, 0.0, 1.0)
+    return np.where(ink & inside, vivid, 0.0).astype(np.float32)
 
 
 def _share_to_paint(rgb: Floats, bright: Floats, ink: NDArray[np.bool_]) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from sampan.engines.sketcher.lexicon import PLACES
 from sampan.engines.sketcher.request import Place, Relation
@@ -28,6 +29,7 @@ class Draft:
     led: bool = False
     asked: int = 1
     each: bool = False
+    like: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,27 @@ def relate(drafts: list[Draft], nodes: Sequence[Node], chinese: bool) -> list[Re
     """Every relation said; places are written into the drafts."""
     found = _Relater(drafts, chinese)
     sentence: list[Node] = []
+    orders: list[str] = []
+    told: list[Node] = []
     for node in (*nodes, Node("stop")):
         if node.kind == "stop":
             found.read(sentence)
+            told += sentence
+            own = [order for order in orders if not order.endswith("-all")]
+            if own:
+                orders.clear()
+                found.line_up(own[-1], sentence, told)
             sentence = []
+        elif node.kind == "order":
+            orders.append(node.value)
         elif node.kind not in ("have", "each"):
             sentence.append(node)
+    if orders:
+        found.line_up("row", told, told)
     return found.relations
+
+
+_CHAINS = {"row": ("left", 1), "wor": ("left", -1), "column": ("above", 1), "rising": ("above", -1)}
 
 
 class _Relater:
@@ -61,6 +77,7 @@ class _Relater:
         self.nodes: list[Node] = []
         self.last_subject: list[int] = []
         self.topic: int | None = None
+        self.anchor: int | None = None
 
     def read(self, sentence: Sequence[Node]) -> None:
         self.nodes = self.without_idle(sentence)
@@ -73,6 +90,22 @@ class _Relater:
         for node in self.nodes:
             if node.kind in ("np", "ellipsis") and self.topic is None:
                 self.topic = node.index
+
+    def line_up(self, order: str, sentence: Sequence[Node], told: Sequence[Node]) -> None:
+        """Things of which nothing else was said stand in a row, a column or a ring, in the order of their mention;
+        where the sentence names none, those named before."""
+        members = self.unplaced(sentence) or self.unplaced(told)
+        for index in members:
+            self.drafts[index].arranged = {"wor": "row", "rising": "column"}.get(order, order)
+        if len(members) < 2 or order not in _CHAINS:
+            return
+        kind, step = _CHAINS[order]
+        chain = members[::step]
+        self.relations += [Relation(kind, one, (other,)) for one, other in pairwise(chain)]
+
+    def unplaced(self, nodes: Sequence[Node]) -> list[int]:
+        found = dict.fromkeys(node.index for node in nodes if node.kind in ("np", "ellipsis"))
+        return [i for i in found if self.drafts[i].count > 0 and not self.drafts[i].places and not self.is_subject(i)]
 
     def without_idle(self, sentence: Sequence[Node]) -> list[Node]:
         """Drops what stands for no object: grounds with the words that lead to and from them, and the picture
@@ -158,21 +191,33 @@ class _Relater:
         said = [
             node.index for node in self.nodes[:place] if node.kind in ("np", "ellipsis") and node.index not in subjects
         ]
+        if any(node.kind == "it" and node.value == "that" for node in self.nodes[place : place + 2]):
+            return said[-1:]
         plural = any(
             node.kind == "it" and node.value in ("them", "它们", "他们", "她们", "两者")
             for node in self.nodes[place : place + 2]
         )
         if plural and len(said) > 1:
             return said[-2:]
+        if self.anchor is None or self.anchor in subjects:
+            self.anchor = self.meant(place, subjects, said)
+        return [] if self.anchor is None else [self.anchor]
+
+    def meant(self, place: int, subjects: Sequence[int], said: Sequence[int]) -> int | None:
+        """The one that "it" means when it is said for the first time; the same is meant from then on."""
         for at in range(place - 1, -1, -1):
-            if self.kind(at) == "with" and self.is_np(at - 1):
-                return [self.nodes[at - 1].index]
+            if self.kind(at) == "with":
+                owners = [node.index for node in self.nodes[:at] if node.kind in ("np", "ellipsis")]
+                if owners and owners[-1] not in subjects:
+                    return owners[-1]
         for relation in reversed(self.relations):
             if relation.subject in subjects:
-                return list(relation.objects[:1])
+                return relation.objects[0]
         if self.topic is not None and self.topic not in subjects:
-            return [self.topic]
-        return said[:1] if self.chinese else said[-1:]
+            return self.topic
+        if not said:
+            return None
+        return said[0] if self.chinese else said[-1]
 
     # -- conclusions
 

@@ -9,7 +9,7 @@ import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter
 
-from sampan.engines.sketcher import backdrop, recolour, styles
+from sampan.engines.sketcher import backdrop, natural, recolour, styles
 from sampan.engines.sketcher.lexicon import PAINTS
 from sampan.engines.sketcher.scene import Item, Scene
 from sampan.engines.sketcher.typeface import Typeface
@@ -55,13 +55,14 @@ class Renderer:
             "dark red",
             "dark brown",
         )
+        ground = None if scene.backdrop or scene.transparent else plain(scene)
         made: dict[tuple[str, int, int, str, bool, str], Image.Image] = {}
         for item in sorted(scene.items, key=lambda item: item.z):
             if stopped():
                 break
             key = (item.art, round(item.w), round(item.h), item.colour, item.flip, item.text)
             if key not in made:
-                made[key] = self._item(item, dark)
+                made[key] = self._item(item, dark, ground)
             drawing = made[key]
             if "sticker" in scene.styles:
                 image.alpha_composite(
@@ -70,21 +71,25 @@ class Renderer:
             image.alpha_composite(*_clipped(drawing, item.x, item.y))
         return image
 
-    def _item(self, item: Item, dark: bool) -> Image.Image:
+    def _item(self, item: Item, dark: bool, ground: Rgb | None = None) -> Image.Image:
         width, height = max(1, round(item.w)), max(1, round(item.h))
         if item.art == "text":
             ink = PAINTS[item.colour] if item.colour else (245, 245, 248) if dark else (38, 42, 52)
             return self._typeface.draw(item.text, width, height, ink)
         art = self._artwork[item.art]
         left, top, right, bottom = (value * 0.128 for value in art.box)
-        body = f'<g transform="matrix(-1 0 0 1 {left + right:.3f} 0)">{art.svg}</g>' if item.flip else art.svg
+        drawn = natural.UNDERLAY.get(item.art, "") + art.svg
+        body = f'<g transform="matrix(-1 0 0 1 {left + right:.3f} 0)">{drawn}</g>' if item.flip else drawn
         image = _rendered(
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
             f'width="{width}" height="{height}" preserveAspectRatio="none" '
             f'viewBox="{left:.3f} {top:.3f} {right - left:.3f} {bottom - top:.3f}">{body}</svg>'
         )
-        if item.colour:
-            image = Image.fromarray(recolour.paint(np.asarray(image), item.colour), "RGBA")
+        pixels = np.asarray(image)
+        pixels = recolour.paint(pixels, item.colour) if item.colour else natural.coloured(pixels, item.art)
+        image = natural.backed(Image.fromarray(pixels, "RGBA"), item.art)
+        if ground is not None:
+            image = natural.rimmed(image, ground)
         if item.text:
             words = self._typeface.draw(
                 item.text, max(1, round(width * 0.8)), max(1, round(height * 0.42)), (60, 40, 24)

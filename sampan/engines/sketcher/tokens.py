@@ -10,6 +10,7 @@ from typing import Any
 import opencc
 
 from sampan.engines.sketcher import lexicon as lex
+from sampan.engines.sketcher.phrases import rewritten
 from sampan.engines.sketcher.vocabulary import Sense, Vocabulary
 
 # What a character of the prompt is part of: quoted text, a full stop, a run of Chinese, an English word or a number.
@@ -149,6 +150,7 @@ class Reader:
             marks.append(match.group(1))
             return f"\x01{len(marks) - 1}\x01"
 
+        folded = re.sub("⟦([a-z -]+)⟧", seal, rewritten(folded))
         for pattern, rewrite in _PHRASES:
             folded = re.sub("⟦([a-z -]+)⟧", seal, pattern.sub(rewrite, folded))
         return Reading(tuple(self._tokens(folded, texts, marks)), chinese, tuple(texts))
@@ -411,12 +413,12 @@ def _english_function(phrase: str) -> Token | None:
 
 
 def _chinese_function(word: str) -> Token | None:
+    for kind, words in _ARRANGED:
+        if word in words:
+            return Token("arranged", kind, word, number=float(lex.NUMBERS_ZH.get(word, 0)))
     number = _chinese_number(word)
     if number is not None:
         return Token("number", text=word, number=float(number))
-    for kind, words in _ARRANGED:
-        if word in words:
-            return Token("arranged", kind, word)
     for kind, table in (("colour", lex.COLOURS_ZH), ("loc", lex.LOCATIONS_ZH), ("verb", lex.VERBS_ZH)):
         if word in table:
             return Token("wear" if table[word] == "wear" else kind, table[word], word)
