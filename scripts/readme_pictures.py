@@ -52,13 +52,16 @@ body {{ margin: 0; padding: 28px; background: #eef1f5; font: 15px/1.55 "Noto San
   display: flex; gap: 24px; align-items: stretch }}
 pre {{ flex: 1; margin: 0; padding: 22px 24px; border-radius: 12px; background: #14181f; color: #d6dde8;
   font: 15px/1.6 "Noto Sans Mono CJK SC", monospace; white-space: pre-wrap; word-break: break-word }}
-b {{ color: #7ee0a1; font-weight: 500 }} i {{ color: #8793a6; font-style: normal }} u {{ color: #f2c46d; text-decoration: none }}
+b {{ color: #7ee0a1; font-weight: 500 }} i {{ color: #8793a6; font-style: normal }}
+u {{ color: #f2c46d; text-decoration: none }}
 figure {{ margin: 0 0 18px; width: 392px; background: #fff; border-radius: 12px; overflow: hidden }}
 figure div {{ height: 246px; background-size: cover; background-position: top }}
 figcaption {{ padding: 8px 14px; color: #4a5568 }} aside {{ margin-bottom: -18px }}
 </style><pre>{text}</pre><aside>
-<figure><div style="background-image:url(data:image/png;base64,{document})"></div><figcaption>{said_document}</figcaption></figure>
-<figure><div style="background-image:url(data:image/png;base64,{picture})"></div><figcaption>{said_picture}</figcaption></figure>
+<figure><div style="background-image:url(data:image/png;base64,{document})"></div>
+<figcaption>{said_document}</figcaption></figure>
+<figure><div style="background-image:url(data:image/png;base64,{picture})"></div>
+<figcaption>{said_picture}</figcaption></figure>
 </aside>"""
 
 
@@ -83,11 +86,11 @@ def story(url: str, words: dict[str, str]) -> tuple[str, bytes]:
     lines = [
         f"<i>{html.escape(words['down'])}</i>",
         "",
-        f"<b>&gt;&gt;&gt;</b> client.messages.create(model=<u>\"claude-sonnet-5-5\"</u>, … <u>\"{words['ask']}\"</u>)",
+        f'<b>&gt;&gt;&gt;</b> client.messages.create(model=<u>"claude-sonnet-5-5"</u>, … <u>"{words["ask"]}"</u>)',
         headers(talk),
         html.escape(talk.parse().content[0].text.strip()),
         "",
-        f"<b>&gt;&gt;&gt;</b> client.images.generate(prompt=<u>\"{words['draw']}\"</u>)",
+        f'<b>&gt;&gt;&gt;</b> client.images.generate(prompt=<u>"{words["draw"]}"</u>)',
         headers(draw),
         html.escape(drawn.revised_prompt or ""),
     ]
@@ -107,7 +110,11 @@ def photograph(language: str, text: str, picture: bytes) -> None:
         path = Path(folder) / "page.html"
         path.write_text(page)
         command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={folder}/profile"]
+        command += [
+            "--disable-background-networking",
+            "--disable-component-update",
+            f"--user-data-dir={folder}/profile",
+        ]
         command += ["--window-size=1380,664", f"--screenshot={IMAGES}/working-{language}.png", path.as_uri()]
         subprocess.run(command, check=True, capture_output=True)
 
