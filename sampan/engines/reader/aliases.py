@@ -1,4 +1,4 @@
-"""What things are called on documents, in Chinese and English: read from `aliases.txt` and `paraphrases.txt`."""
+"""What things are called on documents and how people ask for them: `aliases.txt`, `askings.txt`, `paraphrases.txt`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def named(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
+QUESTION_END = re.compile(r"[\s?。.!,;:呢呀啊吧嘛]+$")
 PARTIES = named(
     "buyer seller party_a party_b payer payee sender recipient patient applicant guardian emergency_contact"
     " contact_person "
@@ -23,13 +24,33 @@ PARTIES = named(
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """Something that documents name: what may be said instead, what its values look like, and its names."""
+    """Something that documents name: what may be said instead, what its values look like, and its names.
+
+    A `strict` one is never answered by its broader concept: a form's "name" is not the reviewer's.
+    """
 
     name: str
     broader: str
     kind: str
     chinese: tuple[str, ...]
     english: tuple[str, ...]
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A way of asking that names no key: what it is meant by, likeliest first, and the pattern it is told by."""
+
+    keys: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """A key that a question may be meant by, with what the question says besides."""
+
+    key: str
+    rest: str
 
 
 def concepts() -> Iterator[Concept]:
@@ -37,9 +58,45 @@ def concepts() -> Iterator[Concept]:
     for line in _lines("aliases.txt"):
         head, _, forms = line.partition("=")
         head, _, kind = head.partition(":")
-        name, _, broader = (part.strip() for part in head.partition(">"))
+        name, _, broader = (part.strip(" >") for part in head.partition(">"))
         chinese, _, english = forms.partition("|")
-        yield Concept(name, broader, kind.strip(), _listed(chinese), _listed(english))
+        yield Concept(name, broader, kind.strip(), _listed(chinese), _listed(english), ">>" in head)
+
+
+def askings() -> tuple[Asking, ...]:
+    """Every rule of `askings.txt`, its macros put in, in its order."""
+    macros: dict[str, str] = {}
+    rules: list[Asking] = []
+    for line in _lines("askings.txt"):
+        if line.startswith("{") and " <- " not in line:
+            name, _, meaning = line.partition(" = ")
+            macros[name] = _put_in(meaning, macros)
+            continue
+        keys, _, patterns = line.partition(" <- ")
+        listed = tuple(key.strip() for key in keys.split("|"))
+        rules.extend(Asking(listed, re.compile(_put_in(each.strip(), macros))) for each in patterns.split(" ;; "))
+    return tuple(rules)
+
+
+def meanings(folded: str, rules: tuple[Asking, ...], most: int = 5) -> list[Meant]:
+    """The keys that a folded question may be meant by: those of the longest match, then those of matches nearly as
+    long."""
+    plain = QUESTION_END.sub("", folded).strip()
+    found = [(match.end() - match.start(), rule, match) for rule in rules if (match := rule.pattern.search(plain))]
+    if not found:
+        return []
+    found.sort(key=lambda item: -item[0])
+    longest = found[0][0]
+    made: dict[str, Meant] = {}
+    for size, rule, match in found:
+        if size < max(2, 0.7 * longest):
+            break
+        rest = f"{plain[: match.start()]} {plain[match.end() :]}".strip()
+        named_part = next((text for text in match.groupdict().values() if text), "")
+        for key in rule.keys:
+            meant = key.replace("{x}", named_part)
+            made.setdefault(meant, Meant(meant, rest))
+    return list(made.values())[:most]
 
 
 def rewrites() -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
@@ -61,6 +118,12 @@ def rewritten(folded: str, rules: tuple[tuple[re.Pattern[str], tuple[str, ...]],
         if pattern.search(texts[0]):
             texts = [pattern.sub(choice, text) for text in texts for choice in choices][:4]
     return [re.sub(r"\s+", " ", text).strip() for text in texts] if texts != [folded] else []
+
+
+def _put_in(text: str, macros: dict[str, str]) -> str:
+    for name, meaning in macros.items():
+        text = text.replace(name, meaning)
+    return text
 
 
 def _lines(name: str) -> Iterator[str]:

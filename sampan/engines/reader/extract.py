@@ -8,24 +8,45 @@ from dataclasses import replace
 
 from rapidfuzz import fuzz
 
-from sampan.engines.reader import prose
+from sampan.engines.reader import permits, prose
 from sampan.engines.reader.aliases import PARTIES, named
+from sampan.engines.reader.capitals import in_figures
+from sampan.engines.reader.clauses import clauses, named_clause
 from sampan.engines.reader.facts import Fact, facts
 from sampan.engines.reader.finding import Document, Evidence, Finding
 from sampan.engines.reader.folding import bare, fold
 from sampan.engines.reader.grid import Grid, Hit, ask_grid, grid
+from sampan.engines.reader.hunch import guess
 from sampan.engines.reader.layout import Paragraph, paragraphs, rows, spread_lines
+from sampan.engines.reader.ledger import consult, judgement
 from sampan.engines.reader.lexicon import Lexicon, Phrase, ground
 from sampan.engines.reader.loose import loose_facts
 from sampan.engines.reader.page import Line, Page, join_text, union
 from sampan.engines.reader.question import Ask, Question
+from sampan.engines.reader.question import ask as understood
 from sampan.engines.reader.tables import cut_at_walls, heads_apart, tables
-from sampan.engines.reader.traces import trace_facts
+from sampan.engines.reader.traces import of_frame, quoted_line, trace_facts
 from sampan.engines.reader.values import find, fits
 
 ENOUGH = 0.56
 ENOUGH_PROSE = 0.5
-SUBJECTS = named("patient applicant student employee customer insured person_name company")
+# From here on running text is not looked at. A key that an everyday turn is meant by says more than a sentence that
+# only shares its one word.
+SURE = 0.86
+SURE_OF_TURN = 0.83
+SUBJECTS = named("patient applicant student employee customer insured person_name company passenger holder vehicle")
+MANNER = re.compile(r"怎么(?!样)|如何|怎样|什么方式|\bhow (?:is|are|does|do|should|will|can|must)\b")
+ADDRESS_LIKE = re.compile(r"https?://|^[\w-]+(?:\.[\w-]+)+(?:[:/]\S*)?$|^\d{1,3}(?:\.\d{1,3}){3}")
+BOTH = re.compile(r"双方|两方|\b(?:the )?(?:two )?parties\b|\bboth (?:sides|parties)\b")
+COUPLES = (
+    ("甲方", "乙方"),
+    ("购买方", "销售方"),
+    ("出租方", "承租方"),
+    ("出借人", "借款人"),
+    ("披露方", "接收方"),
+    ("用人单位", "劳动者"),
+    ("付款人", "收款人"),
+)
 STRICT = named("date money percent phone email ip number duration datetime time")
 ROLES = named(
     "buyer seller party_a party_b party_c landlord tenant lender borrower customer supplier employer guarantor"
@@ -50,14 +71,26 @@ def study(pages: tuple[Page, ...], lexicon: Lexicon) -> Document:
         made.append(page)
     title = next((fold(fact.value) for fact in known if fact.key == "title"), "")
     corpus = "\n".join(fold(paragraph.text) for paragraph, _ in running)
-    return Document(tuple(made), tuple(known), tuple(grids), tuple(running), corpus, title)
+    numbered = tuple(clauses(running))
+    return Document(tuple(made), tuple(known), tuple(grids), tuple(running), corpus, title, numbered)
 
 
 def answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
-    """The best founded answer to one ask; nothing where none is sure enough."""
+    """The best founded answer to one ask; nothing where none is sure enough. Amounts are given in digits."""
+    found = _answer(ask, document, lexicon) or guess(ask.whole, ask.kind, document.facts)
+    return in_figures(found, ask.whole, document.facts, document.pages) if found is not None else None
+
+
+def _answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
+    clause = _from_clauses(ask, document, lexicon)
+    if clause is not None:
+        return clause
+    placed = quoted_line(ask.whole, document.pages)
+    if placed is not None:
+        return Finding(placed[0].text, (Evidence(*placed),), 0.9)
     found = [*_from_facts(ask, document, lexicon), *_from_grids(ask, document, lexicon), *_by_unit(ask, document)]
     best = max(found, key=lambda item: item.confidence, default=None)
-    if best is not None and best.confidence >= 0.8:
+    if best is not None and best.confidence >= (SURE_OF_TURN if ask.meant else SURE):
         return best
     sentence = _from_prose(ask, document, lexicon)
     if sentence is not None and (best is None or sentence.confidence > best.confidence + 0.05):
@@ -73,20 +106,35 @@ def answer_all(question: Question, document: Document, lexicon: Lexicon) -> Iter
     if len(question.asks) > 1 and question.undivided is not None:
         found = [(ask, answer(ask, document, lexicon)) for ask in question.asks]
         if any(finding is None for _, finding in found):
-            whole = answer(question.undivided, document, lexicon)
+            whole = answer(question.undivided.literal(), document, lexicon)
             if whole is not None and whole.confidence >= 0.85:
                 found = [(question.undivided, whole)]
         yield from found
         return
-    for ask in question.asks:
-        yield ask, answer(ask, document, lexicon)
+    couple = _both(question, document, lexicon)
+    yield from couple or ((ask, answer(ask, document, lexicon)) for ask in question.asks)
+
+
+def _both(question: Question, document: Document, lexicon: Lexicon) -> list[tuple[Ask, Finding | None]]:
+    """ "Who are the two parties?": both sides of the one couple that the document names, else nothing."""
+    asked = question.asks[0] if question.asks else None
+    if asked is None or not BOTH.search(asked.whole) or not re.search(r"谁|哪|\bwho\b|名|\bnames?\b", asked.whole):
+        return []
+    for couple in COUPLES:
+        asks = [understood(party, f"{party}是谁", lexicon) for party in couple]
+        found = [_answer(each, document, lexicon) for each in asks]
+        if all(finding is not None and finding.confidence >= 0.8 for finding in found):
+            return list(zip(asks, found, strict=True))
+    return []
 
 
 def _from_facts(ask: Ask, document: Document, lexicon: Lexicon) -> Iterator[Finding]:
     for number, phrase in enumerate(ask.phrases):
         meant = _about(ground(phrase, document.corpus, document.title))
-        for found in _by_phrase(replace(ask, phrases=(meant,)), document, lexicon):
-            yield replace(found, confidence=found.confidence * (1 - 0.01 * number))
+        kind = ask.kinds[number] if number < len(ask.kinds) else ask.kind
+        for found in _by_phrase(replace(ask, phrases=(meant,), kind=kind), document, lexicon):
+            said = 0.04 if ask.meant and number >= ask.meant else 0.0
+            yield replace(found, confidence=found.confidence * (1 - 0.01 * number - said))
 
 
 def _by_unit(ask: Ask, document: Document) -> Iterator[Finding]:
@@ -109,9 +157,15 @@ def _about(phrase: Phrase) -> Phrase:
     others = [t for t in phrase.tokens if not (t.names and t.names <= SUBJECTS | {"name"}) and t.weight > 0.3]
     if not others:
         return phrase
+    person = any(t.names & PARTIES - ROLES for t in others)
     return Phrase(
         phrase.text,
-        tuple(replace(t, weight=0.2) if t.names & SUBJECTS and t not in others else t for t in phrase.tokens),
+        tuple(
+            replace(t, weight=0.2)
+            if (t.names & SUBJECTS and t not in others) or (person and t.names and t.names <= {"name", "person_name"})
+            else t
+            for t in phrase.tokens
+        ),
     )
 
 
@@ -120,6 +174,7 @@ def _by_phrase(ask: Ask, document: Document, lexicon: Lexicon) -> Iterator[Findi
     for fact in document.facts:
         given = frozenset(fact.scope)
         near = _nearness(ask, fact, given, lexicon)
+        near *= of_frame(fact.key, ask.whole)
         if near < 0.5:
             continue
         if ask.parties and not parties & PARTIES and fact.scope:
@@ -150,11 +205,15 @@ def _nearness(ask: Ask, fact: Fact, given: frozenset[str], lexicon: Lexicon) -> 
 
 def _looks(fact: Fact, kind: str) -> float:
     """Less trust in a value that does not look like what was asked for."""
+    if kind == "datetime" and "timeout" in fact.phrase.names:
+        kind = "duration"
     fit = fits(fact.value, kind)
     if kind in STRICT and fit == 0.0:
         return 0.6 if fact.trust >= 0.97 else 0.4
     if kind in ("person", "org", "gender") and fit < 0.3:
         return 0.7
+    if kind in ("name", "person", "org") and ADDRESS_LIKE.search(fact.value):
+        return 0.4
     if kind == "place" and fits(fact.value, "datetime") > 0.8:
         return 0.4
     if kind == "name":
@@ -164,6 +223,8 @@ def _looks(fact: Fact, kind: str) -> float:
 
 def _from_grids(ask: Ask, document: Document, lexicon: Lexicon) -> Iterator[Finding]:
     for each in document.grids:
+        for hit in consult(each, ask, lexicon):
+            yield _of_hit(hit, each.page)
         for number, phrase in enumerate(ask.phrases):
             for hit in ask_grid(each, phrase.text, phrase, ask.kind, fold(ask.whole), lexicon):
                 yield _of_hit(replace(hit, confidence=hit.confidence * (1 - 0.01 * number)), each.page)
@@ -177,14 +238,23 @@ def _of_hit(hit: Hit, page: Page) -> Finding:
 
 
 def _from_prose(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
-    listed = prose.sentences(document.paragraphs, lexicon)
-    matches = [
-        prose.best(listed, _about(ground(phrase, document.corpus, document.title)), ask.whole, ask.kind, lexicon)
-        for phrase in ask.phrases
-    ]
-    match = max((m for m in matches if m is not None), key=lambda m: m.confidence, default=None)
+    match = _best_sentence(ask, document, lexicon)
     if match is None or match.confidence < ENOUGH_PROSE:
         return None
+    return _of_match(match)
+
+
+def _best_sentence(ask: Ask, document: Document, lexicon: Lexicon) -> prose.Match | None:
+    listed = prose.sentences(document.paragraphs, lexicon)
+    kind = "" if MANNER.search(ask.whole) else ask.kind
+    matches = []
+    for phrase in ask.phrases:
+        grounded = _about(ground(phrase, document.corpus, document.title))
+        matches.append(prose.best(listed, prose.turned(phrase, grounded, lexicon), ask.whole, kind, lexicon))
+    return max((m for m in matches if m is not None), key=lambda m: m.confidence, default=None)
+
+
+def _of_match(match: prose.Match) -> Finding:
     sentence = match.sentence
     lines = sentence.paragraph.lines_of(sentence.start, sentence.start + len(sentence.text))
     line = (
@@ -193,6 +263,38 @@ def _from_prose(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | Non
         else Line(sentence.text, sentence.paragraph.lines[0].box)
     )
     return Finding(match.value, (Evidence(line, sentence.page),), match.confidence)
+
+
+def _from_clauses(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
+    """A clause that is named by its number or its title, or what it says of the thing asked."""
+    found = named_clause(ask.whole, document.clauses, lexicon)
+    if found is None:
+        return None
+    if found.topic:
+        within = replace(document, paragraphs=found.clause.parts)
+        match = _best_sentence(ask, within, lexicon)
+        if match is None or match.confidence < ENOUGH_PROSE:
+            return None
+        return _of_match(match)
+    return Finding(found.value, (Evidence(found.clause.line, found.clause.page),), found.confidence)
+
+
+def verdict(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
+    """For "is it normal?", "may the tenant sublet?": yes or no with the figures or the sentence that settle it."""
+    for each in document.grids:
+        for hit in judgement(each, ask, lexicon):
+            return _of_hit(hit, each.page)
+    if not permits.is_modal(ask.whole):
+        return None
+    match = _best_sentence(replace(ask, kind=""), document, lexicon)
+    if match is None or match.confidence < 0.6 or match.sentence.label:
+        return None
+    settled = permits.ruling(ask.whole, match.sentence.text)
+    if not settled:
+        return None
+    chinese = re.search(r"[\u4e00-\u9fff]", ask.whole) is not None
+    said = permits.worded(settled, chinese=chinese)
+    return replace(_of_match(match), value=f"{said}{'：' if chinese else ': '}{match.sentence.text}")
 
 
 def mention(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:

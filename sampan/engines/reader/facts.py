@@ -77,8 +77,9 @@ def facts(page: Page, tables: Sequence[Table], lexicon: Lexicon) -> list[Fact]:
     """Every pairing on a page that could be a key with its value, better founded ones first."""
     found: list[Fact] = []
     ordered = rows(page.lines)
+    heads = {id(line) for table in tables if not table.ruled for cell in table.rows[0] for line in cell.lines}
     for index, row in enumerate(ordered):
-        if is_heading(row, lexicon):
+        if is_heading(row, lexicon) or (len(row.lines) >= 3 and all(_plain_head(line, heads) for line in row.lines)):
             continue
         for place, line in enumerate(row.lines):
             found.extend(_of_line(page, ordered, index, place, line, lexicon))
@@ -104,6 +105,11 @@ def _complemented(found: Sequence[Fact]) -> list[Fact]:
             if one.scope and one.scope[0] in COUNTERPARTS and not (two.scope and two.scope[0] in COUNTERPARTS):
                 other[id(two)] = COUNTERPARTS[one.scope[0]]
     return [replace(fact, scope=(other[id(fact)],)) if id(fact) in other else fact for fact in found]
+
+
+def _plain_head(line: Line, heads: set[int]) -> bool:
+    """Whether a line is a heading's: it opens a table and has no digits, as a row of values would."""
+    return id(line) in heads and not any(char.isdigit() for char in line.text)
 
 
 def _of_line(
@@ -352,6 +358,8 @@ def _marks(page: Page, lexicon: Lexicon) -> Iterator[tuple[tuple[str, ...], Line
             re.sub(r"[（(].*?[)）]", "", text),
             flags=re.IGNORECASE,
         )
+        if "relationship" in lexicon.phrase(trimmed).names:
+            continue
         names = [name for name in lexicon.concepts(trimmed) if name in PARTIES]
         if not names and len(trimmed) <= 12:
             names = [name for token in lexicon.phrase(trimmed).tokens for name in token.names if name in PARTIES]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sampan.engines.reader.clauses import Clause
 from sampan.engines.reader.facts import Fact
 from sampan.engines.reader.grid import Grid
 from sampan.engines.reader.layout import Paragraph
@@ -38,3 +39,4 @@ class Document:
     paragraphs: tuple[tuple[Paragraph, Page], ...]
     corpus: str
     title: str
+    clauses: tuple[Clause, ...] = ()

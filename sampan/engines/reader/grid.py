@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from rapidfuzz import fuzz
 
+from sampan.engines.reader import figures
 from sampan.engines.reader.aliases import named
 from sampan.engines.reader.folding import bare, fold
 from sampan.engines.reader.lexicon import GENERIC, STOP_WORDS, Lexicon, Phrase, stem
 from sampan.engines.reader.page import Cell, Page, Table, is_cjk
+from sampan.engines.reader.regular import stacked
 from sampan.engines.reader.tables import COLUMN_HEADS, TOTAL_ROW, unstacked
 from sampan.engines.reader.values import amounts
 
@@ -19,21 +21,30 @@ ORDINAL = re.compile(
     r"第\s*(?P<zh>[一二三四五六七八九十]|\d{1,2})\s*(?:个|個|项|項|行|条|條|种|種|件|款|样|樣|笔"
     r"|筆|列|名|道|位)|\b(?P<en>first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth"
     r"|last|\d{1,2}(?:st|nd|rd|th))\s+(?:line\s+)?(?:item|row|product|entry|line|goods|article|record"
-    r"|good|thing|service|dish)|(?P<last>最后)\s*(?:一)?\s*(?:个|项|行|条|种|件|样|款)"
+    r"|good|thing|service|dish|transaction|payment|test|course|person)"
+    r"|(?P<last>最后)\s*(?:一)?\s*(?:个|项|行|条|种|件|样|款"
+    r"|笔|名|位|道)|倒数第\s*(?P<back>[一二三四五]|\d)\s*(?:个|项|行|条|种|件|样"
+    r"|款|笔|名|位|道)|\b(?:row|line|item|no\.?|number|#)"
+    r"\s*(?P<row>\d{1,2})\b(?!\s*(?:of|%|\.\d))|\b(?P<penult>second[- ]to[- ]last|last but one|penultimate)\b"
+    r"|序号\s*(?:为|是)?\s*(?P<no>\d{1,2})(?!\d)|\bthe (?P<end>last|first) (?:one|thing)\b"
 )
+# What the column of row names is called where a table leaves its corner empty.
+CORNER = "项目"
 CHINESE_DIGITS = "一二三四五六七八九十"
 ENGLISH_DIGITS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 COUNT = re.compile(
     r"(?:几|多少)\s*(?:个|種|种|项|項|行|条|件|款|样|樣|笔|道)?\s*(?:不同的?)?\s*(?:商品|项目|货"
     r"物|品种|物品|明细|行|东西|记录|产品|菜|项|服务|种|類|类|药)|(?:几|多少)(?:种|項|项|行|笔|"
     r"条)|\bhow many (?:different |kinds of |types of |distinct |line )?(?:items?|rows?|products?"
-    r"|goods|lines?|entries|kinds|articles|records|dishes|services|medicines)\b|\bnumber of (?:line"
+    r"|goods|lines?|entries|kinds|articles|records|dishes|services|medicines|transactions"
+    r"|tests|courses|payments|people|employees|students)\b|\bnumber of (?:line"
     r" )?(?:items|rows|products|entries|lines)\b"
 )
 NO_TOTAL = re.compile(
     r"^\W*(?:小计|sub|tax|vat|gst|shipping|freight|discount|运费|税|优惠|折扣|现金|cash|change|找零"
     r"|service)"
 )
+PAYING = named("amount_paid amount_payable change discount net_amount")
 BOUGHT = named(
     "ordered bought sold purchased item items product row line many much cost costs price quantity units unit total"
 )
@@ -77,27 +88,106 @@ class Grid:
 
 def grid(table: Table, page: Page, lexicon: Lexicon) -> Grid | None:
     """Finds the heading of a table; nothing where it has none, as a form has not."""
-    spread = [split for stacked in table.rows for split in unstacked(stacked)]
+    spread = [split for stacked_row in _filled_down(table) for split in unstacked(stacked_row)]
+    if not table.ruled and any(figures.number(cell.text) is not None for cell in spread[0]):
+        return _headless(spread, page, lexicon)
     for at, row in enumerate(spread[:-1]):
-        if not _heads(row, spread[at + 1], lexicon, table.ruled):
+        if not _heads(row, spread[at + 1 :], lexicon, table.ruled):
             continue
-        heads = tuple((cell.column, lexicon.phrase(cell.text)) for cell in row if cell.text)
-        body: list[tuple[Cell, ...]] = []
-        totals: list[tuple[Cell, ...]] = []
-        for below in spread[at + 1 :]:
-            filled = tuple(cell for cell in below if cell.text)
-            if not filled:
-                continue
-            if TOTAL_ROW.match(fold(filled[0].text)) or totals:
-                totals.append(filled)
-            elif len(filled) >= 2 or len(heads) == 1:
-                body.append(filled)
+        upper = at + 1 < len(spread) - 1 and _is_second_head(row, spread[at + 1])
+        named_by = _two_level(row, spread[at + 1]) if upper else [(c.column, c.text) for c in row if c.text]
+        heads = tuple((column, lexicon.phrase(text)) for column, text in named_by)
+        body, totals = _parted(spread[at + 1 + upper :], len(heads))
+        first = min((cell.column for line in body for cell in line), default=0)
+        if body and heads and first < heads[0][0]:
+            heads = ((first, lexicon.phrase(CORNER)), *heads)
         if body:
-            return Grid(page, heads, tuple(body), tuple(totals))
+            return Grid(page, heads, body, totals)
     return None
 
 
-def _heads(row: Sequence[Cell], below: Sequence[Cell], lexicon: Lexicon, ruled: bool) -> bool:
+def _parted(
+    rows: Sequence[Sequence[Cell]], heads: int
+) -> tuple[tuple[tuple[Cell, ...], ...], tuple[tuple[Cell, ...], ...]]:
+    """Rows of values, and the rows that sum them up, from the first of those on."""
+    body: list[tuple[Cell, ...]] = []
+    totals: list[tuple[Cell, ...]] = []
+    for below in rows:
+        filled = tuple(cell for cell in below if cell.text)
+        if not filled:
+            continue
+        if TOTAL_ROW.match(fold(filled[0].text)) or totals:
+            totals.append(filled)
+        elif len(filled) >= 2 or heads == 1:
+            body.append(filled)
+    return tuple(body), tuple(totals)
+
+
+def _filled_down(table: Table) -> list[tuple[Cell, ...]]:
+    """The rows of a ruled table, each with the cells that reach down into it from a row above."""
+    if not table.ruled:
+        return list(table.rows)
+    made: list[tuple[Cell, ...]] = []
+    for number, row in enumerate(table.rows):
+        middle = min(cell.box.middle for cell in row)
+        taken = {column for cell in row for column in range(cell.column, cell.last + 1)}
+        reaching = [
+            cell
+            for above in table.rows[:number]
+            for cell in above
+            if cell.column not in taken and cell.box.bottom > middle and len(cell.lines) == 1
+        ]
+        made.append(tuple(sorted([*row, *reaching], key=lambda cell: cell.column)))
+    return made
+
+
+def _is_second_head(row: Sequence[Cell], below: Sequence[Cell]) -> bool:
+    """Whether a heading has a second row: some of its cells span columns that the row below names one by one."""
+    wide = any(cell.last > cell.column for cell in row if cell.text)
+    fresh = [cell for cell in below if cell.text and cell not in row]
+    return wide and len(fresh) >= 2 and not any(char.isdigit() for cell in fresh for char in cell.text)
+
+
+def _two_level(row: Sequence[Cell], below: Sequence[Cell]) -> list[tuple[int, str]]:
+    made: dict[int, str] = {}
+    for cell in row:
+        for column in range(cell.column, cell.last + 1):
+            made[column] = cell.text
+    for cell in below:
+        if cell.text and cell.text != made.get(cell.column):
+            made[cell.column] = f"{made.get(cell.column, '')} {cell.text}".strip()
+    return [(column, text) for column, text in sorted(made.items()) if text]
+
+
+def _headless(rows: Sequence[Sequence[Cell]], page: Page, lexicon: Lexicon) -> Grid | None:
+    """A list without a heading, such as a receipt's: its columns are named by what stands in them."""
+    body, totals = _parted(rows, 2)
+    if len(body) < 2:
+        return None
+    columns = sorted({cell.column for row in body for cell in row})
+    heads: list[tuple[int, Phrase]] = []
+    decimals: list[int] = []
+    for column in columns:
+        texts = [cell.text for row in body for cell in row if cell.column == column]
+        numbers = [text for text in texts if figures.number(text) is not None]
+        if len(numbers) * 2 <= len(texts):
+            heads.append((column, lexicon.phrase("品名" if not heads else "备注")))
+        elif any(re.search(r"\.\d|[¥￥$€£元]", text) for text in numbers):
+            decimals.append(column)
+        elif any(column_head.text == "数量" for _, column_head in heads):
+            continue
+        else:
+            heads.append((column, lexicon.phrase("数量")))
+    if not heads or not decimals or not any(head.text == "品名" for _, head in heads):
+        return None
+    if len(decimals) >= 2:
+        heads.append((decimals[0], lexicon.phrase("单价")))
+    heads.append((decimals[-1], lexicon.phrase("金额")))
+    return Grid(page, tuple(sorted(heads, key=lambda item: item[0])), body, totals)
+
+
+def _heads(row: Sequence[Cell], following: Sequence[Sequence[Cell]], lexicon: Lexicon, ruled: bool) -> bool:
+    below = following[0]
     texts = [cell.text for cell in row if cell.text]
     if len(texts) < 2 or any(re.search(r"[:：]\s*\S", text) or len(text) > 30 for text in texts):
         return False
@@ -105,6 +195,8 @@ def _heads(row: Sequence[Cell], below: Sequence[Cell], lexicon: Lexicon, ruled: 
     if not ruled:
         return True
     under = [cell.text for cell in below if cell.text]
+    if stacked(texts, lexicon, under):
+        return False
     if any(
         lexicon.concepts(text) and any(n in lexicon.types for n in lexicon.concepts(text)) for text in under[:1]
     ) and not TOTAL_ROW.match(fold(under[0])):
@@ -112,21 +204,22 @@ def _heads(row: Sequence[Cell], below: Sequence[Cell], lexicon: Lexicon, ruled: 
     if known >= 2 and known * 3 >= len(texts):
         return True
     plain = not any(char.isdigit() for text in texts for char in text)
+    full = sum(sum(bool(cell.text) for cell in line) >= len(texts) - 1 for line in following)
     return (
         plain
         and len(texts) >= 3
         and len(under) >= len(texts) - 1
-        and any(any(c.isdigit() for c in text) for text in under)
+        and (any(any(c.isdigit() for c in text) for text in under) or (len(texts) >= 4 and full >= 3))
     )
 
 
 def ask_grid(grid: Grid, text: str, phrase: Phrase, kind: str, whole: str, lexicon: Lexicon) -> Iterator[Hit]:
     """Every way in which a table answers an ask."""
-    columns = _columns(grid, phrase, lexicon)
-    labels = _label_column(grid, lexicon)
+    columns = columns_named(grid, phrase, lexicon)
+    labels = label_column(grid, lexicon)
     yield from _counted(grid, whole)
     yield from _flagged(grid, whole, labels)
-    picked = _ordinal(grid, whole)
+    picked = ordinal_row(grid, whole)
     if picked is not None:
         yield from _of_row(grid, picked, columns, labels, 0.95)
         return
@@ -136,13 +229,21 @@ def ask_grid(grid: Grid, text: str, phrase: Phrase, kind: str, whole: str, lexic
     named = _rows(grid, rest)
     if named:
         best, row = named[0]
-        chosen = columns or _by_kind(grid, kind, whole, lexicon)
+        chosen = columns or column_by_kind(grid, kind, whole, lexicon)
+        if not chosen and _asks_for_more(row, phrase):
+            return
         yield from _of_row(grid, row, chosen, labels, best * 0.96, named=True)
-    elif columns:
+    elif columns and not phrase.names & PAYING:
         yield from _of_column(grid, columns, rest, kind, whole)
 
 
-def _columns(grid: Grid, phrase: Phrase, lexicon: Lexicon) -> list[tuple[float, int, Phrase]]:
+def _asks_for_more(row: Sequence[Cell], phrase: Phrase) -> bool:
+    """Whether an ask names a key besides the row, so that the row as a whole is no answer."""
+    said = fold(" ".join(cell.text for cell in row))
+    return any(token.names - GENERIC and token.surface not in said for token in phrase.tokens)
+
+
+def columns_named(grid: Grid, phrase: Phrase, lexicon: Lexicon) -> list[tuple[float, int, Phrase]]:
     """Columns whose heading the ask names, best first."""
     scored = []
     for column, head in grid.heads:
@@ -166,7 +267,7 @@ def _too_broad(phrase: Phrase, head: Phrase) -> bool:
     return bool(specific) and not same
 
 
-def _label_column(grid: Grid, lexicon: Lexicon) -> int:
+def label_column(grid: Grid, lexicon: Lexicon) -> int:
     """The column that names each row: an item's or a person's name, else the first with words in it."""
     for wanted in ("item_name", "medicine", "person_name", "name"):
         for column, head in grid.heads:
@@ -228,13 +329,17 @@ def _counted(grid: Grid, whole: str) -> Iterator[Hit]:
         yield Hit(str(len(grid.body)), cells, 0.9)
 
 
-def _ordinal(grid: Grid, whole: str) -> tuple[Cell, ...] | None:
+def ordinal_row(grid: Grid, whole: str) -> tuple[Cell, ...] | None:
     match = ORDINAL.search(whole)
     if match is None:
         return None
-    if match.group("last") or match.group("en") == "last":
+    if match.group("last") or match.group("en") == "last" or match.group("end") == "last":
         return grid.body[-1]
-    word = match.group("zh") or match.group("en")
+    if match.group("back") or match.group("penult"):
+        back = match.group("back") or "2"
+        behind = CHINESE_DIGITS.index(back) + 1 if back in CHINESE_DIGITS else int(back)
+        return grid.body[-behind] if 0 < behind <= len(grid.body) else None
+    word = match.group("zh") or match.group("en") or match.group("row") or match.group("no") or match.group("end")
     if word in CHINESE_DIGITS:
         place = CHINESE_DIGITS.index(word) + 1
     elif word in ENGLISH_DIGITS:
@@ -266,8 +371,8 @@ def _extreme(
     if not numeric:
         return
     column = numeric[0][1]
-    figures = _figures(grid, column)
-    _, row = (max if high else min)(figures, key=lambda item: item[0])
+    ordered = _figures(grid, column)
+    _, row = (max if high else min)(ordered, key=lambda item: item[0])
     label, figure = grid.cell(row, labels), grid.cell(row, column)
     if label is None or figure is None:
         return
@@ -355,7 +460,7 @@ def _alike(wanted: str, label: str) -> float:
     return fuzz.ratio(wanted, core) / 100
 
 
-def _by_kind(grid: Grid, kind: str, whole: str, lexicon: Lexicon) -> list[tuple[float, int, Phrase]]:
+def column_by_kind(grid: Grid, kind: str, whole: str, lexicon: Lexicon) -> list[tuple[float, int, Phrase]]:
     """The column meant when only a row is named: how much it costs, how many there are."""
     order: tuple[str, ...]
     if kind == "money" or re.search(r"多少钱|how much|cost|price", whole):
@@ -412,13 +517,13 @@ def _of_column(
     cells = [cell for row in grid.body if (cell := grid.cell(row, column)) is not None]
     if not cells:
         return
-    figures = _figures(grid, column)
+    counted = _figures(grid, column)
     if (
         re.search(r"总|合计|一共|共|total|sum|altogether|in all", whole)
-        and len(figures) == len(grid.body)
+        and len(counted) == len(grid.body)
         and not ({"unit_price", "tax_rate"} & head.names)
     ):
-        total = sum(figure for figure, _ in figures)
+        total = sum(figure for figure, _ in counted)
         said = f"{total:.2f}" if any("." in cell.text for cell in cells) else f"{total:g}"
         yield Hit(said, tuple(cells), sure * 0.92, head.text)
         return

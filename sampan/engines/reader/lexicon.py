@@ -8,13 +8,18 @@ from dataclasses import dataclass, replace
 
 from rapidfuzz import fuzz
 
-from sampan.engines.reader.aliases import PARTIES, Concept, concepts, named, rewrites, rewritten
+from sampan.engines.reader.aliases import PARTIES, Concept, askings, concepts, meanings, named, rewrites, rewritten
 from sampan.engines.reader.folding import bare, fold
+from sampan.engines.reader.goods import Goods
 
 WORDS = re.compile(r"[\u2e80-\u9fff]+|[a-z0-9@#&.'_/\\+-]*[a-z0-9#]")
 LONGEST_FORM = 16
 LONGEST_PHRASE = 7
 GENERIC = named("number code name type place way date time title contact term amount total status rate event goods")
+SUBJECT_MATTER = named(
+    "goods contract_name payment payment_method deliver company name person_name item_name error time price amount"
+    " total notice stamp program file_path error_message doctor patient treatment status number"
+)
 VAGUE = named("amount type contact event place file_path")
 WHOLE_AMOUNTS = named("net_amount subtotal amount_paid loan rent salary")
 DOCUMENT_WORDS = named(
@@ -51,13 +56,15 @@ FILLERS = re.compile(
 class Token:
     """A concept (its possible names) or a literal (no names), with how much it weighs in a comparison.
 
-    A literal is `bound` when it stands right before a concept, as 停车 in 停车费: it tells which one is meant.
+    A literal is `bound` when it stands right before a concept, as 停车 in 停车费: it tells which one is meant. A token
+    is `soft` when it only stands beside an everyday way of asking: it counts where the document holds it.
     """
 
     surface: str
     names: frozenset[str]
     weight: float
     bound: bool = False
+    soft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +93,13 @@ class Lexicon:
     def __init__(self) -> None:
         self._forms: dict[str, list[str]] = {}
         self.broader: dict[str, str] = {}
+        self.strict: set[str] = set()
         self.types: dict[str, str] = {}
         self.named: dict[str, list[str]] = {}
         self._rewrites = rewrites()
+        self._askings = askings()
+        self.goods = Goods()
+        self.turns = Goods("turns.txt")
         for concept in concepts():
             self._learn(concept)
 
@@ -96,9 +107,24 @@ class Lexicon:
         """Ways in which a folded question may be meant in the words of documents, none where it already uses them."""
         return rewritten(folded, self._rewrites)
 
+    def meant(self, folded: str) -> list[Phrase]:
+        """Keys that a folded everyday question may be meant by, likeliest first, with the rest of it as soft tokens."""
+        made = []
+        for meaning in meanings(folded, self._askings):
+            key = self.phrase(meaning.key)
+            beside = [
+                replace(token, weight=token.weight if token.names & PARTIES else 0.6 * token.weight, soft=True)
+                for token in self.phrase(meaning.rest).tokens
+                if not (token.names & key.names)
+            ]
+            made.append(Phrase(meaning.key, (*key.tokens, *beside)))
+        return made
+
     def _learn(self, concept: Concept) -> None:
         if concept.broader:
             self.broader[concept.name] = concept.broader
+        if concept.strict:
+            self.strict.add(concept.name)
         if concept.kind:
             self.types[concept.name] = concept.kind
         for form in (*concept.chinese, *concept.english):
@@ -123,7 +149,7 @@ class Lexicon:
     def phrase(self, text: str) -> Phrase:
         """Cuts text into concepts (longest names first) and what is left between them."""
         folded = fold(text)
-        whole = self.concepts(text)
+        whole = self.concepts(text) or (self.concepts(text.replace("的", "")) if "的" in text else ())
         if whole:
             return Phrase(text, (self._token(re.sub(r"\s*[((\[].*?[))\]]|[:：]", "", folded) or folded, whole),))
         tokens: list[Token] = []
@@ -183,7 +209,7 @@ class Lexicon:
         if asked == found:
             return 1.0
         if self.broader.get(asked) == found:
-            return 0.5 if found in VAGUE and asked not in WHOLE_AMOUNTS else 0.75
+            return 0.4 if asked in self.strict else 0.5 if found in VAGUE and asked not in WHOLE_AMOUNTS else 0.75
         if self.broader.get(found) == asked:
             return 0.86
         second = self.broader.get(self.broader.get(found, ""))
@@ -231,7 +257,7 @@ class Lexicon:
         if shorter[0] >= "\u2e80":
             if len(shorter) >= 2 and shorter in longer:
                 return max(best, 0.6 + 0.4 * len(shorter) / len(longer))
-        elif len(shorter) < 4:
+        elif len(shorter) < 4 or (len(longer) < 8 and shorter[0] != longer[0]):
             return best
         alike = fuzz.ratio(one.surface, other.surface) / 100
         return max(best, alike if alike >= 0.74 and not _opposed(one.surface, other.surface) else 0.0)
@@ -296,7 +322,12 @@ def ground(phrase: Phrase, corpus: str, title: str) -> Phrase:
     tokens: list[Token] = []
     telling = [token for token in phrase.tokens if token.names and token.surface not in title]
     for token in phrase.tokens:
-        if telling and token.names and token.surface in title and len(phrase.tokens) > 1:
+        if token.soft and not token.names and not stands_in(token.surface, corpus):
+            continue
+        if token.soft and token.names and not token.names & PARTIES:
+            held = stands_in(token.surface, corpus) or token.names <= GENERIC or token.names & SUBJECT_MATTER
+            tokens.append(replace(token, weight=(0.3 if held else 0.8) * token.weight))
+        elif telling and token.names and token.surface in title and len(phrase.tokens) > 1:
             tokens.append(replace(token, weight=token.weight * 0.3))
         elif not token.names and token.surface in title:
             tokens.append(Token(token.surface, token.names, token.weight * 0.25))

@@ -45,6 +45,11 @@ VITALS = (
     ("心率", r"\b(?:P|HR)\s*[:：]?\s*(\d{2,3}\s*(?:次/分|bpm)?)"),
     ("呼吸", r"\bR\s*[:：]?\s*(\d{1,2}\s*(?:次/分)?)"),
 )
+SIGNED = re.compile(
+    r"\b(?:made|entered into|executed|signed|concluded|dated)\b[^.;]{0,24}?\b(?:on|as of|of|this)\b"
+    r"|签订于|签署于|订立于|[于在]\s*$|签订",
+    re.IGNORECASE,
+)
 LONE = (
     ("phone", "phone", 0.78),
     ("email", "email", 0.86),
@@ -91,6 +96,8 @@ def loose_facts(page: Page, rows: Sequence[Row], lexicon: Lexicon) -> Iterator[F
         if named is not None:
             yield _fact("seller", named.text, named, page, 0.8, lexicon)
     yield from _styled(lines, page, lexicon)
+    yield from _signings(lines, page, lexicon)
+    yield from _moments(rows, page, lexicon)
     yield from _spans(lines, page, lexicon)
     yield from _vitals(lines, page, lexicon)
     yield from _dates(lines, page, lexicon)
@@ -120,6 +127,31 @@ def _styled(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fac
                 if len(value) >= 2:
                     shown = Line(text, quoted.box, line.score)
                     yield _fact((found.group("role") or found.group("as")).strip(), value, shown, page, 0.9, lexicon)
+
+
+def _signings(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:
+    """When an agreement says that it was made: "made on 3 February 2025", "于2024年3月1日签订"."""
+    for line in lines:
+        for f in find(line.text, "date"):
+            before, after = line.text[max(0, f.start - 60) : f.start], line.text[f.end : f.end + 8]
+            told = (
+                SIGNED.search(before)
+                if before.isascii()
+                else SIGNED.search(before[-6:]) and "签" in before[-6:] + after
+            )
+            if told:
+                yield _fact("signing date", line.text[f.start : f.end], line, page, 0.84, lexicon)
+
+
+def _moments(rows: Sequence[Row], page: Page, lexicon: Lexicon) -> Iterator[Fact]:
+    """A day and a clock time side by side in two pieces of print, as receipts set them."""
+    for row in rows:
+        for one, other in pairwise(row.lines):
+            day, clock = find(one.text, "date"), find(other.text, "time")
+            if day and clock and day[-1].end == len(one.text) and clock[0].start == 0:
+                text = f"{one.text[day[-1].start :]} {other.text[: clock[0].end]}"
+                quoted = Line(f"{one.text} {other.text}", one.box.union(other.box))
+                yield _fact("transaction time", text, quoted, page, 0.9, lexicon)
 
 
 def _spans(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sampan.engines.reader.folding import fold
 from sampan.engines.reader.layout import Paragraph
@@ -17,7 +17,10 @@ SENTENCE = re.compile(r"[^。！？；;!?\n]+[。！？；;!?]?")
 ENGLISH_SENTENCE = re.compile(r"[^.;!?\n]+(?:[.](?=\S)[^.;!?\n]*)*[.;!?]?")
 CLAUSE = re.compile(r"[^，,。；;！!？?]+")
 HEADING = re.compile(
-    r"^(?:第[一二三四五六七八九十百\d]+[条條章节節款]\s*[\u4e00-\u9fff、与和及]{0,14}|[一二三四五六七八九十]{1,3}\s*[、.．]\s*[\u4e00-\u9fff、与和及]{1,12}|(?:[\d.]+\s+)?[A-Z][A-Za-z]*(?:\s+(?:[A-Z][A-Za-z]*|of|and|the|for|to)){0,4}\s*[.:]?)\s*$"
+    r"^(?:第[一二三四五六七八九十百\d]+[条條章节節款]\s*[\u4e00-\u9fff、与和及]{0,14"
+    r"}|[一二三四五六七八九十]{1,3}\s*[、.．]\s*[\u4e00-\u9fff、与和及]{1,12}"
+    r"|(?:[\d.]+\s+)?[A-Z][A-Za-z]*(?:\s+(?:[A-Z][A-Za-z]*|of"
+    r"|and|the|for|to)){0,4}\s*[.:]?)\s*$"
 )
 TITLED = re.compile(r"^第[一二三四五六七八九十百\d]+[条條章节節款]\s*[\u4e00-\u9fff]{2,10}(?=[:：])")
 FAMILIES = {
@@ -37,7 +40,52 @@ FAMILIES = {
     "time": ("time", "datetime"),
 }
 SPAN = re.compile(
-    r"从.*到|起止|自.*至|期限|租期|哪天到|时间段|有效期|期间|\bfrom\b.*\bto\b|\bperiod\b|\bterm\b|\bstart\b.*\bend\b|\bbetween\b"
+    r"从.*到|起止|自.*至|期限|租期|哪天到|时间段|有效期|期间|\bfrom\b.*\bto\b"
+    r"|\bperiod\b|\bterm\b|\bstart\b.*\bend\b|\bbetween\b"
+)
+LASTING = re.compile(
+    r"多久|多长|几年|多少年|几个月|多少个?月|几天|多少天|\bhow long\b|\bhow many (?:days|months|years|weeks)\b"
+)
+COUNTED = re.compile(
+    r"(?:几|多少)\s*(?P<unit>个工作日|个月|份|日|天|年|次|小时|分钟|页|人|元|台|套|平方米|平米|公里|间|名|期|倍)"
+)
+EVENT = re.compile(
+    r"(?:自|于|在|从)?[^，。；,;]{2,26}?之[日时](?:起|后|前)?|(?:自|从"
+    r"|于)?[^，。；,;]{2,20}?(?:签字|盖章|签署|批准|公布)(?:盖章)?后"
+    r"|\b(?:upon|on the (?:date|day) (?:of|on which|when)|as of|when|once) [^,.;]{4,60}"
+)
+CONDITION = re.compile(r"逾期|超过|超過|如|若|的$|者$|时$|時$|\bif\b|\bafter\b|\bwhere\b|\bwhen\b", re.IGNORECASE)
+INSTALMENT = re.compile(
+    r"(第[一二三四五]|最后一)\s*(?:期|笔|次|阶段)(?:款|付款|支付|要?付|的|是|多少|交)"
+    r"|\b(first|second|third|fourth|last|final) (?:instal\w+"
+    r"|payment)"
+)
+INSTALMENTS = {
+    w: n
+    for group in (("第一", "第二", "第三", "第四", "第五"), ("first", "second", "third", "fourth"))
+    for n, w in enumerate(group)
+}
+LIMIT = re.compile(r"上限|最高|最多|封顶|\bmaximum\b|\bcap\b|\bcapped\b|\bat most\b|\blimit\b")
+TYPE_WORDS = frozenset(("percentage", "percent", "百分比", "比例"))
+HOUR = r"(?:上午|下午|早上|晚上|凌晨|中午|早|晚)?\s*\d{1,2}\s*[时時点點](?:\s*\d{1,2}\s*分|半|整)?"
+SPECIAL = (
+    (
+        re.compile(
+            r"每.{0,4}(?:几号|几日|哪一?天|什么时候)|(?:几号|几日|哪一?天)(?:前|之前|以前)"
+            r"|\bwhich day of\b|\bday of (?:the|each|every) month\b"
+            r"|\bdue each\b"
+        ),
+        re.compile(
+            r"每(?:个|個)?(?:月|季度?|年)(?:度)?(?:首月|末月)?\s*(?:\d{1,2}"
+            r"|[一二三四五六七八九十]{1,3})\s*[日号號](?:之?前|以前)?|(?:首月|次月|当月"
+            r"|當月)\s*\d{1,2}\s*[日号號]|(?:the )?\d{1,2}(?:st|nd|rd"
+            r"|th)(?: day)? of (?:each|every|the) (?:\w+ )?month"
+        ),
+    ),
+    (
+        re.compile(r"几点|什么时间|what time|opening hours|营业时间|上班时间"),
+        re.compile(rf"{HOUR}\s*(?:[至到~—-]\s*{HOUR})?"),
+    ),
 )
 BROAD = 3.0
 
@@ -79,7 +127,8 @@ def sentences(paragraphs: Sequence[tuple[Paragraph, Page]], lexicon: Lexicon) ->
         for match in pattern.finditer(paragraph.text, begin):
             text = match.group().strip()
             start = match.start() + len(match.group()) - len(match.group().lstrip())
-            if HEADING.match(text) and (start == begin or len(paragraph.text) == len(text)):
+            short = numbered is not None and start == begin and text.endswith(".") and text.count(" ") <= 3
+            if short or (HEADING.match(text) and (start == begin or len(paragraph.text) == len(text))):
                 heading = text
                 continue
             titled = TITLED.match(text)
@@ -93,7 +142,7 @@ def sentences(paragraphs: Sequence[tuple[Paragraph, Page]], lexicon: Lexicon) ->
                         paragraph,
                         page,
                         lexicon.phrase(text),
-                        fold(text),
+                        fold(text).replace("、", ""),
                         lexicon.phrase(heading),
                         fold(heading),
                         _is_label(text, paragraph),
@@ -104,7 +153,7 @@ def sentences(paragraphs: Sequence[tuple[Paragraph, Page]], lexicon: Lexicon) ->
 
 def _is_label(text: str, paragraph: Paragraph) -> bool:
     """Whether a short line alone is a key, a heading or a cell, which says nothing about anything."""
-    if len(paragraph.lines) == 1 and re.match(r"^[^:：，。,]{1,16}[:：]\s*[^，。]{1,30}$", text):
+    if len(paragraph.lines) == 1 and re.match(r"^(?:[^:：，。,]{1,16}|[\w #&'/-]{1,40})[:：]\s*[^，。]{1,30}$", text):
         return True
     if len(paragraph.lines) > 1 or re.search(r"[。！？；.!?;,，：:]", text):
         return False
@@ -113,21 +162,26 @@ def _is_label(text: str, paragraph: Paragraph) -> bool:
 
 def best(listed: Sequence[Sentence], phrase: Phrase, whole: str, kind: str, lexicon: Lexicon) -> Match | None:
     """The best sentence for an ask; `whole` is the folded question with its frame."""
+    part = _instalment(listed, whole)
+    if part is not None:
+        return part
     wanted = [token for token in phrase.tokens if token.weight > 0.09]
+    wanted = [t for t in wanted if t.surface not in TYPE_WORDS] or wanted
     if not wanted or not listed:
         return None
     weights = {token.surface: token.weight * _rarity(token, listed, lexicon) for token in wanted}
     total = sum(weights.values())
     scored = []
     for sentence in listed:
-        typed = kind not in FAMILIES or bool(_typed(sentence.text, kind))
+        special = _special(sentence.text, whole)
+        typed = kind not in FAMILIES or special != "" or _holds_typed(sentence.text, kind)
         if sentence.label and not (typed and kind in FAMILIES and kind != "number"):
             continue
         shares = [_share(t, sentence, lexicon) for t in wanted]
         if typed and kind in FAMILIES:
             shares = _with_implied(wanted, shares, kind, lexicon)
         covered = sum(weights[t.surface] * share for t, share in zip(wanted, shares, strict=True)) / total
-        bonus = 1.12 if typed and kind in FAMILIES else 1.0
+        bonus = 1.25 if special else 1.12 if typed and kind in FAMILIES else 1.0
         scored.append((covered * (bonus if typed else 0.55) * (0.85 if sentence.label else 1.0), sentence, typed))
     if not scored:
         return None
@@ -137,6 +191,46 @@ def best(listed: Sequence[Sentence], phrase: Phrase, whole: str, kind: str, lexi
         return None
     value = _value(sentence, wanted, kind, whole, lexicon) if typed else None
     return Match(sentence, value if value is not None else sentence.text, min(0.95, score))
+
+
+def turned(raw: Phrase, grounded: Phrase, lexicon: Lexicon) -> Phrase:
+    """A question's phrase with its turns of phrase ("涨", "sublet") as words that text may say otherwise."""
+    tokens = list(grounded.tokens)
+    for form, _ in lexicon.turns.named(fold(raw.text)):
+        if any(form in token.surface for token in raw.tokens if token.names):
+            continue
+        kept: list[Token] = []
+        for token in tokens:
+            if token.names or not (form in token.surface or token.surface in form):
+                kept.append(token)
+            elif form in token.surface:
+                kept.extend(
+                    replace(token, surface=piece, weight=min(token.weight, 0.35 * len(piece)))
+                    for piece in token.surface.split(form)
+                    if len(piece) >= 2
+                )
+        tokens = [*kept, Token(form, frozenset(), 0.9 if len(form) > 1 else 0.7)]
+    return Phrase(grounded.text, tuple(tokens))
+
+
+def _instalment(listed: Sequence[Sentence], whole: str) -> Match | None:
+    """The n-th of several payments that one sentence lists, each with its share or its amount."""
+    asked = INSTALMENT.search(whole)
+    if asked is None:
+        return None
+    word = next(group for group in asked.groups() if group)
+    for sentence in listed:
+        if not re.search(r"分.{0,6}[期次笔]|第[一二三]\s*[期次笔阶]|\binstal", sentence.folded):
+            continue
+        begin = max(sentence.text.find(":"), sentence.text.find("："), 0)
+        values = [
+            f for kind in ("percent", "money") for f in find(sentence.text, kind) if f.start >= begin and f.rank < 3
+        ]
+        shares = [f for f in values if re.search(r"[%％]|分之", sentence.text[f.start : f.end])] or values
+        place = len(shares) - 1 if word in ("last", "final", "最后一") else INSTALMENTS.get(word, 99)
+        if len(shares) >= 2 and place < len(shares):
+            return Match(sentence, sentence.text[shares[place].start : shares[place].end], 0.93)
+    return None
 
 
 def _with_implied(wanted: Sequence[Token], shares: list[float], kind: str, lexicon: Lexicon) -> list[float]:
@@ -163,11 +257,13 @@ def presence(token: Token, phrase: Phrase, folded: str, lexicon: Lexicon) -> flo
         return 1.0
     if any(stands_in(form, folded) for name in token.names for form in lexicon.named.get(name, ()) if len(form) <= 12):
         return 1.0
+    if not token.names and any(stands_in(other, folded) for other in lexicon.turns.others(token.surface)):
+        return 0.9
     related = 0.0
     for other in phrase.tokens:
         for a in token.names:
             for b in other.names:
-                related = max(related, lexicon.relation(a, b))
+                related = max(related, lexicon.relation(a, b) if a == b or b not in GENERIC else 0.0)
     if related or token.names or not token.surface:
         return related if related >= 0.7 else 0.0
     if token.surface[0] >= "\u2e80":
@@ -197,27 +293,76 @@ def _typed(text: str, kind: str) -> list[Found]:
     return []
 
 
+def _special(text: str, whole: str) -> str:
+    """A day of each month for "by which day", an hour for "at what time": values that dates and times do not cover."""
+    for asked, pattern in SPECIAL:
+        if asked.search(whole):
+            found = pattern.search(text)
+            if found:
+                return found.group().strip()
+    return ""
+
+
+def _holds_typed(text: str, kind: str) -> bool:
+    """Whether a sentence holds a value of the type, or, for a date, the event that stands for one."""
+    return bool(_typed(text, kind)) or (kind in ("date", "datetime") and EVENT.search(text) is not None)
+
+
 def _value(sentence: Sentence, wanted: Sequence[Token], kind: str, whole: str, lexicon: Lexicon) -> str | None:
     """The value of the wanted type that stands in the clause which holds most of what was asked."""
-    if kind in ("date", "datetime", "duration") and SPAN.search(whole):
+    lasting = LASTING.search(whole)
+    if lasting:
+        dated = find(sentence.text, "date")
+        lengths = [
+            f
+            for f in find(sentence.text, "duration")
+            if not any(d.start <= f.start < d.end for d in dated)
+            and not re.match(r"\s*[以之]?[内前]", sentence.text[f.end :])
+        ]
+        if len(lengths) == 1:
+            return sentence.text[lengths[0].start : lengths[0].end].strip()
+    if kind in ("date", "datetime", "duration") and SPAN.search(whole) and not lasting:
         dates = find(sentence.text, "date")
         if len(dates) >= 2:
             return sentence.text[dates[0].start : dates[-1].end]
+    special = _special(sentence.text, whole)
+    if special:
+        return special
     found = _typed(sentence.text, kind)
     if not found:
-        return None
+        event = EVENT.search(sentence.text) if kind in ("date", "datetime") else None
+        return event.group().strip(" ，,") if event else None
+    if kind == "money" and LIMIT.search(whole):
+        found = found + [
+            f for f in find(sentence.text, "percent") if all(f.end <= g.start or f.start >= g.end for g in found)
+        ]
+    counted = COUNTED.search(whole)
     clauses = [(m.start(), m.end(), m.group()) for m in CLAUSE.finditer(re.sub(r"(?<=\d),(?=\d)", "·", sentence.text))]
     scored: list[tuple[float, int, Found]] = []
     for value in found:
         home = next(
             ((a, b, text) for a, b, text in clauses if a <= value.start < b), (0, len(sentence.text), sentence.text)
         )
-        phrase, folded = lexicon.phrase(home[2]), fold(home[2])
-        held = sum(token.weight * presence(token, phrase, folded, lexicon) for token in wanted)
+        held = _held(home[2], wanted, lexicon)
+        following = next((text for a, _, text in clauses if a >= home[1]), "")
+        if following and CONDITION.search(home[2]):
+            held += 0.6 * _held(following, wanted, lexicon)
         near = _distance(sentence.text, value, wanted)
-        scored.append((held - 0.25 * value.rank - near, -value.start, value))
+        unit = 0.0
+        if counted and counted.group("unit") in sentence.text[value.start : value.end + 2]:
+            unit = 1.5
+        scored.append((held + unit - 0.25 * value.rank - near, -value.start, value))
     top = max(scored, key=lambda item: (item[0], item[1]))[2]
-    return sentence.text[top.start : top.end].strip()
+    end = top.end
+    if counted and sentence.text[end:].startswith(counted.group("unit")):
+        end += len(counted.group("unit"))
+    return sentence.text[top.start : end].strip()
+
+
+def _held(clause: str, wanted: Sequence[Token], lexicon: Lexicon) -> float:
+    """How much of what was asked a clause holds."""
+    phrase, folded = lexicon.phrase(clause), fold(clause)
+    return sum(token.weight * presence(token, phrase, folded, lexicon) for token in wanted)
 
 
 def _distance(text: str, value: Found, wanted: Sequence[Token]) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from sampan.engines.reader.aliases import PARTIES
 from sampan.engines.reader.folding import fold, is_traditional
 from sampan.engines.reader.lexicon import Lexicon, Phrase
+from sampan.engines.reader.sharing import spread
 
 
 class Language(StrEnum):
@@ -31,7 +33,8 @@ class Intent(StrEnum):
 class Ask:
     """One thing asked: its own words, and the phrases that it may be meant by, likeliest first.
 
-    Then its value's type, the folded question that it stands in, the parties that its neighbours in the question name,
+    Then its value's type (`kinds`: for each of the phrases, of which the first `meant` were told from an everyday way
+    of asking), the folded question that it stands in, the parties that its neighbours in the question name,
     and the unit asked for ("多少公里").
     """
 
@@ -41,10 +44,16 @@ class Ask:
     whole: str
     parties: frozenset[str] = frozenset()
     unit: str = ""
+    kinds: tuple[str, ...] = ()
+    meant: int = 0
 
     @property
     def phrase(self) -> Phrase:
         return self.phrases[0]
+
+    def literal(self) -> Ask:
+        """The same by its own words alone: an everyday turn in it tells of one of its parts, not of the whole."""
+        return replace(self, phrases=self.phrases[self.meant :], kinds=self.kinds[self.meant :], meant=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,8 @@ UNIT = re.compile(
     r"(?:多少|几)\s*个?\s*(?P<unit>公里|千米|里|小时|分钟|度|米|平方米|平米|平|吨|公斤|斤|千克|"
     r"克|升|毫升|页|岁|周岁|晚|人|人次|元|次|层|GB|MB|条|份)"
 )
+WHEN = re.compile(r"什么时候|什么时间|何时|几点|\bwhen\b|\bwhat time\b")
+OF = re.compile(r"\w (?:of|for|on) \w")
 BARE = {
     "money": ("总额", "金额"),
     "date": ("日期",),
@@ -213,7 +224,7 @@ def understand(text: str, lexicon: Lexicon) -> Question:
         and not re.search(r"多少|什么|哪|几|谁|\bwhat\b|\bhow\b|\bwhen\b|\bwho\b|\bwhich\b", folded)
         else Intent.FIND
     )
-    asks = _asks(folded, lexicon)
+    asks = _asks(spread(folded), lexicon)
     return Question(text, language, intent, asks, ask(strip(folded) or folded, folded, lexicon))
 
 
@@ -232,11 +243,11 @@ def _asks(folded: str, lexicon: Lexicon) -> tuple[Ask, ...]:
     if len(pieces) < 2 or SPAN_QUESTION.search(folded):
         return (ask(whole, folded, lexicon),)
     shared = lexicon.phrase(folded).parties
-    parts = _distributed([strip(PRONOUN.sub(" ", piece)) or strip(piece) for piece in pieces])
+    parts = _distributed(lexicon, [strip(PRONOUN.sub(" ", piece)) or strip(piece) for piece in pieces])
     return tuple(ask(part, piece, lexicon, shared) for part, piece in zip(parts, pieces, strict=True))
 
 
-def _distributed(parts: list[str]) -> list[str]:
+def _distributed(lexicon: Lexicon, parts: list[str]) -> list[str]:
     """Gives each part what the parts share: "甲方的地址和电话" asks for 甲方的地址 and for 甲方的电话."""
     owner = re.match(r"^(.{1,20}?)的(?=.)", parts[0])
     if owner and all("的" not in part for part in parts[1:]):
@@ -248,9 +259,15 @@ def _distributed(parts: list[str]) -> list[str]:
     if whose and all("'" not in part for part in parts[1:]):
         return [parts[0], *(f"{whose.group(1)}'s {part}" for part in parts[1:])]
     head = re.search(r"的(.{2,10})$", parts[-1])
-    if head and all("的" not in part for part in parts[:-1]):
+    if head and all("的" not in part and not _stands_alone(part, lexicon) for part in parts[:-1]):
         return [*(f"{part}的{head.group(1)}" for part in parts[:-1]), parts[-1]]
     return parts
+
+
+def _stands_alone(part: str, lexicon: Lexicon) -> bool:
+    """Whether a part names a key of its own, so that it does not share the last one's."""
+    names = lexicon.concepts(part)
+    return any(name in lexicon.types for name in names) and not PARTIES & set(names)
 
 
 def strip(text: str) -> str:
@@ -283,11 +300,36 @@ def ask(text: str, whole: str, lexicon: Lexicon, parties: frozenset[str] = froze
     asked = next((kind for kind, pattern in KINDS if pattern.search(whole)), "")
     if asked in ("", "datetime", "name", "place", "money", "number") and typed:
         specific = [kind for kind in typed if kind != "text"]
-        asked = asked if asked in specific else (specific[-1] if specific and not asked else asked or typed[-1])
+        headed = specific[0 if OF.search(text) else -1] if specific else ""
+        asked = asked if asked in specific else (headed if headed and not asked else asked or typed[-1])
     if asked in ("", "number") and phrase.tokens and any("name" in token.names for token in phrase.tokens):
         asked = "name"
+    if asked == "datetime" and _is_key(plain, lexicon) and not WHEN.search(whole):
+        asked = _usual(phrase, lexicon)
+    meant_by = () if _is_key(plain, lexicon) else tuple(p for p in lexicon.meant(whole) if _adds(p, lexicon))
     left = [token for token in phrase.tokens if token.weight > 0.36]
-    if not left and asked in BARE:
+    if not left and asked in BARE and not meant_by:
         phrases = (*(lexicon.phrase(key) for key in BARE[asked]), *phrases)
     unit = UNIT.search(whole)
-    return Ask(text, phrases, asked, whole, parties, unit.group("unit") if unit else "")
+    kinds = (*(_usual(key, lexicon) or asked for key in meant_by), *(asked for _ in phrases))
+    return Ask(
+        text, (*meant_by, *phrases), asked, whole, parties, unit.group("unit") if unit else "", kinds, len(meant_by)
+    )
+
+
+def _is_key(text: str, lexicon: Lexicon) -> bool:
+    """Whether what is left of a question is the name of a key, so that nothing else can be meant."""
+    return any(name in lexicon.types for name in lexicon.concepts(text)) and len(text) > 2
+
+
+def _adds(phrase: Phrase, lexicon: Lexicon) -> bool:
+    """Whether what a question may mean is more than what it names: "how much was the tip" asks for no total."""
+    kind = _usual(phrase, lexicon)
+    named = [name for t in phrase.tokens if t.soft and len(t.surface) > 1 for name in t.names - PARTIES]
+    return kind not in ("money", "percent") or all(lexicon.types.get(name) != kind for name in named)
+
+
+def _usual(phrase: Phrase, lexicon: Lexicon) -> str:
+    """What the values of a key usually look like."""
+    names = lexicon.concepts(phrase.text)
+    return next((lexicon.types[name] for name in names if name in lexicon.types), "")

@@ -13,7 +13,7 @@ import numpy as np
 
 from sampan.core import Usage
 from sampan.engines.reader import sight
-from sampan.engines.reader.extract import answer, answer_all, clean, mention, study
+from sampan.engines.reader.extract import answer, answer_all, clean, mention, study, verdict
 from sampan.engines.reader.finding import Document
 from sampan.engines.reader.layout import spread_lines
 from sampan.engines.reader.lexicon import Lexicon
@@ -21,7 +21,9 @@ from sampan.engines.reader.ocr import Ocr
 from sampan.engines.reader.page import Page
 from sampan.engines.reader.pasted import read_text
 from sampan.engines.reader.pdf import Pdf
+from sampan.engines.reader.permits import is_polar
 from sampan.engines.reader.picture import decode
+from sampan.engines.reader.places import named_place
 from sampan.engines.reader.question import Intent, Question, understand
 from sampan.engines.reader.reply import Voice, transcript, units
 from sampan.engines.reader.tables import cut_at_walls, heads_apart, tables
@@ -89,6 +91,9 @@ class Reader:
             return Usage(input_tokens=units(question))
         pages = _numbered(reads)
         spent = units(question) + _units_of(pages)
+        shorter, meant = named_place(question, pages)
+        if len(meant) < len(pages):
+            asked, pages = understand(shorter, self._lexicon), meant
         for piece in self._pieces(asked, reads, pages):
             if stopped():
                 break
@@ -130,6 +135,11 @@ class Reader:
             yield transcript(ready, tables(ready, self._lexicon)) + "\n\n"
 
     def _answered(self, asked: Question, document: Document, voice: Voice, sources: int) -> Generator[str, None, None]:
+        if asked.intent is Intent.EXISTS or (len(asked.asks) == 1 and is_polar(asked.asks[0].whole)):
+            settled = verdict(asked.asks[0], document, self._lexicon)
+            if settled is not None:
+                yield voice.found(settled, asked.text.strip(), alone=True, sources=sources)
+                return
         if asked.intent is Intent.EXISTS:
             found = mention(asked.asks[0], document, self._lexicon)
             if found is None:

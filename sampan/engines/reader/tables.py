@@ -11,6 +11,7 @@ from sampan.engines.reader.aliases import named
 from sampan.engines.reader.layout import Row, rows
 from sampan.engines.reader.lexicon import Lexicon
 from sampan.engines.reader.page import Box, Cell, Line, Page, Table, union
+from sampan.engines.reader.regular import regular, stacked
 
 COLUMN_HEADS = named(
     "item_name specification unit quantity unit_price price amount net_amount subtotal tax_rate tax_amount"
@@ -122,6 +123,11 @@ def _aligned(ordered: Sequence[Row], lexicon: Lexicon) -> list[Table]:
                 made.append(table)
                 start += 1 + end
                 continue
+        plain = regular(ordered[start:], lexicon)
+        if plain is not None:
+            made.append(plain[0])
+            start += plain[1]
+            continue
         start += 1
     return made
 
@@ -133,6 +139,8 @@ def is_heading(row: Row, lexicon: Lexicon) -> bool:
         if re.search(r"[:：]\s*\S", line.text) or len(line.text) > 24:
             return False
         known += bool(COLUMN_HEADS.intersection(lexicon.concepts(line.text)))
+    if stacked([line.text for line in row.lines], lexicon):
+        return False
     if len(row.lines) >= 3:
         digits = sum(char.isdigit() for char in row.text)
         return known >= 2 and digits * 4 < len(row.text)
@@ -272,7 +280,7 @@ def _added(cell: Cell, more: Cell) -> Cell:
 def markdown(table: Table) -> str:
     """The table as Markdown: merged cells written once, lines in a cell parted by `<br>`."""
     made: list[str] = []
-    for row in (split for stacked in table.rows for split in unstacked(stacked)):
+    for row in (split for tall in table.rows for split in unstacked(tall)):
         cells = [""] * table.columns
         for cell in row:
             cells[cell.column] = "<br>".join(level.text for level in rows(cell.lines)).replace("|", "\\|")

@@ -9,17 +9,21 @@ from sampan.engines.reader.facts import Fact
 from sampan.engines.reader.layout import Row
 from sampan.engines.reader.lexicon import Lexicon
 from sampan.engines.reader.page import Line, Page, join_text
+from sampan.engines.reader.signs import signs
 
 PYTHON_FRAME = re.compile(
-    r"File\s*[\"“”']?(?P<file>[^\"“”',]+)[\"“”']?\s*,\s*[Ll]ine\s*(?P<line>\d+)(?:\s*,\s*in\s+(?P<function>[\w<>.]+))?"
+    r"File\s*[\"“”']?(?P<file>[^\"“”',]+)[\"“”']?\s*,\s*[Ll]ine\s*(?P<line>\d+)(?:\s*,\s*i"
+    r"n\s+(?P<function>[\w<>.]+))?"
 )
 OTHER_FRAME = re.compile(
-    r"(?P<file>[\w./\\@-]+\.(?:java|js|jsx|ts|tsx|go|rs|c|cc|cpp|cs|php|rb|kt|py|swift|vue|scala"
-    r"|sql|sh))\s*[:：(]\s*(?:line\s*)?(?P<line>\d+)"
+    r"(?P<file>(?:[A-Za-z]:)?[\w./\\@-]+\.(?:java|js|jsx|mjs|cjs|ts|tsx|go|rs|c|cc|cpp|cs"
+    r"|php|rb|kt|py|swift|vue|scala"
+    r"|h|hpp|sql|sh|ya?ml|conf|json))(?:\s*[:：(]\s*|\s+on\s+)(?:line\s*)?(?P<line>\d+)"
 )
 JAVA_METHOD = re.compile(r"\bat\s+(?P<function>[\w.$<>]+)\s*\(")
 EXCEPTION = re.compile(
-    r"(?P<type>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Fault|Interrupt|Warning|Failure))\b\s*(?:[:"
+    r"(?P<type>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Fault|Interrupt|Warning"
+    r"|Failure)|(?:[a-z_]\w*\.)+[A-Z]\w+(?=:\s))\b\s*(?:[:"
     r"：]\s*(?P<message>\S.*))?"
 )
 CODE = re.compile(
@@ -40,6 +44,12 @@ PORT = re.compile(r"(?:\bport|端口)\s*[:：=]?\s*(?P<port>\d{2,5})|(?:\d{1,3}\
 RETRIES = re.compile(
     r"(?P<count>\d+)\s*(?:retries|attempts|times|次重试|次尝试)|重试\s*(?P<times>\d+)\s*次", re.IGNORECASE
 )
+THREAD = re.compile(
+    r"\b[Tt]hread\s*[:=]?\s*[\"“'](?P<quoted>[^\"”']+)[\"”']"
+    r"|\[(?P<bracketed>[\w.:#-]*(?:thread|exec|worker|pool|main)[\w.:#-]*)\]"
+    r"|\b(?P<plain>(?:Thread|thread|pool|worker|goroutine)[-\s#]\d[\w-]*)|线程\s*[:：]?\s*[\"“]?(?P<named>[\w.-]{2,})"
+)
+ADDRESS = re.compile(r"https?://[^\s，。；）)\"'”]+|\b(?:GET|POST|PUT|DELETE|PATCH)\s+(?P<path>/\S+)")
 FAILING = re.compile(
     r"失败|错误|无法|异常|不可用|拒绝|找不到|不存在|超时|已停止|不足|遇到问题|需要重启|崩溃|\b(?:fail(?:ed"
     r"|ure)?|error|cannot|could not|unable|unavailable|refused|denied|not found|timed out|stopped"
@@ -48,6 +58,15 @@ FAILING = re.compile(
 )
 
 
+DIAGNOSIS = re.compile(r"[:)]\s*(?:fatal )?error\b", re.IGNORECASE)
+LINE_ASKED = re.compile(r"第\s*(\d{1,5})\s*行|\b(?:on|at|about|of) line (\d{1,5})\b|^\W*line (\d{1,5})\b")
+STAMPED = re.compile(r"\d{2}:\d{2}:\d{2}")
+LOGGED = re.compile(
+    r"\d{2}:\d{2}:\d{2}|\b(?:ERROR|FATAL|WARN|CRITICAL|panic|Traceback|Exception|Caused by"
+    r"|goroutine)\b|npm ERR!|\b\w*Error\b"
+    r"|^\s*at \S+\(|\berror(?:\s*\[?[A-Z]+\d+\]?)?:|\.service\b|exit(?:ed)? (?:with "
+    r")?(?:code|status)|connection (?:refused|reset|timed out)"
+)
 ADVICE = re.compile(
     r"^\W*(?:\d[.、]\s*)?(?:请|建议|尝试|可尝试|解决)|请(?:稍后|检查|联系|重启|重试|重新|确认|关"
     r"闭|在)|\b(?:please|try|check|contact|restart|reinstall|retry|make sure|ensure)\b",
@@ -72,17 +91,25 @@ def trace_facts(page: Page, rows: Sequence[Row], lexicon: Lexicon) -> Iterator[F
         if match
     ]
     backwards = any(JAVA_METHOD.search(line.text) for line in whole)
+    diagnosed = next((n for n, (line, _) in enumerate(frames) if DIAGNOSIS.search(line.text)), None)
     for number, (line, match) in enumerate(frames):
-        deepest = number == (0 if backwards else len(frames) - 1)
+        deepest = number == (diagnosed if diagnosed is not None else 0 if backwards else len(frames) - 1)
         trust = 0.9 if deepest else 0.8
         name = re.split(r"[\\/]", match.group("file"))[-1]
-        yield _fact("line number " + name, match.group("line"), line, page, trust, lexicon)
+        own = trust + 0.06
+        for part in dict.fromkeys((name, name.rsplit(".", 1)[0])):
+            yield _fact("line number " + part, match.group("line"), line, page, own, lexicon)
+            yield _fact("行号 " + part, match.group("line"), line, page, own, lexicon)
         yield _fact("line number", match.group("line"), line, page, trust, lexicon)
         yield _fact("file", match.group("file"), line, page, trust, lexicon)
         function = match.groupdict().get("function") or (JAVA_METHOD.search(line.text) or {"function": ""})["function"]
         if function:
             yield _fact("function", function, line, page, trust, lexicon)
             yield _fact("function " + name, function, line, page, trust, lexicon)
+    logged = frames or any(STAMPED.search(line.text) for line in whole) or len(whole) >= 3
+    if logged and any(LOGGED.search(line.text) for line in whole):
+        for key, value, line, trust in signs(whole):
+            yield _fact(key, value, line, page, trust, lexicon)
     for at, line in enumerate(whole):
         yield from _of_line(line, whole[at + 1 : at + 2], page, lexicon)
     yield from _messages(lines, page, lexicon)
@@ -92,7 +119,7 @@ def _of_line(line: Line, following: Sequence[Line], page: Page, lexicon: Lexicon
     text = line.text
     raised = EXCEPTION.search(text)
     if raised and not re.search(r"^\s*(?:raise|throw|except|catch)\b", text):
-        yield _fact("exception type", raised.group("type"), line, page, 0.95, lexicon)
+        yield _fact("exception type", raised.group("type"), line, page, 0.975, lexicon)
         message = (raised.group("message") or "").strip()
         if message:
             rest = (
@@ -109,10 +136,18 @@ def _of_line(line: Line, following: Sequence[Line], page: Page, lexicon: Lexicon
     elif code := CODE.search(text):
         trust = 0.86 if FAILING.search(text) or code.group().startswith(("0x", "ERR_", "ORA")) else 0.7
         yield _fact("error code", code.group(), line, page, trust, lexicon)
-    for key, pattern in (("exit code", EXIT), ("host", HOST_PORT), ("port", PORT), ("retries", RETRIES)):
+    for key, pattern in (
+        ("exit code", EXIT),
+        ("host", HOST_PORT),
+        ("port", PORT),
+        ("retries", RETRIES),
+        ("thread", THREAD),
+    ):
         if found := pattern.search(text):
             value = next(group for group in found.groups() if group)
             yield _fact(key, value, line, page, 0.92, lexicon)
+    if asked := ADDRESS.search(text):
+        yield _fact("request url", asked["path"] or asked.group(), line, page, 0.9, lexicon)
 
 
 def _messages(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:
@@ -152,3 +187,26 @@ def _messages(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[F
 
 def _fact(key: str, value: str, line: Line, page: Page, trust: float, lexicon: Lexicon) -> Fact:
     return Fact(key, value, line, page, trust, lexicon.phrase(key), line.box)
+
+
+def of_frame(key: str, whole: str) -> float:
+    """How a frame's fact fits a folded question: better where that names its file, worse where it names another."""
+    for lead in ("line number ", "行号 ", "function "):
+        if key.startswith(lead):
+            name = key[len(lead) :].lower()
+            return 1.15 if len(name) > 2 and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w])", whole) else 0.55
+    return 1.0
+
+
+def quoted_line(whole: str, pages: Sequence[Page]) -> tuple[Line, Page] | None:
+    """What a compiler or a log says of a line that is asked for by its number: "what is on line 142"."""
+    asked = LINE_ASKED.search(whole)
+    if asked is None:
+        return None
+    number = next(group for group in asked.groups() if group)
+    there = re.compile(rf"\.\w{{1,5}}[:(]{number}\b|\bline {number}\b|第\s*{number}\s*行")
+    for page in pages:
+        for line in page.lines:
+            if there.search(line.text):
+                return line, page
+    return None
