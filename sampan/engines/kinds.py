@@ -40,7 +40,7 @@ def _reader(threads: int) -> Engine:
 def _sketcher(threads: int) -> Engine:
     from sampan.engines.sketcher import Sketcher
 
-    return cast(Painter, Sketcher())  # and so is `Order`
+    return Sketcher()
 
 
 def _foreign(module: str, attribute: str, threads: int) -> Engine:

@@ -181,9 +181,9 @@ def ring(blocks: Sequence[Block], centre: Block | None) -> Block:
     return around(spots)
 
 
-def on(subject: Block, base: Block, art: str) -> Block:
-    """The subject stands on the base, touching it."""
-    most = 1.25 if len(subject.spots) == 1 else 1.05
+def on(subject: Block, base: Block, art: str, exact: bool = False) -> Block:
+    """The subject stands on the base, touching it; `exact` where its size was asked for and may reach beyond."""
+    most = 4.0 if exact else 1.25 if len(subject.spots) == 1 else 1.05
     share = min(1.0, most * base.w / subject.w)
     sink = min(_SEAT_MOST, _SEATS.get(art, 0.04)) * base.h
     w, h = subject.w * share, subject.h * share

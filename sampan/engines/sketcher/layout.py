@@ -36,6 +36,8 @@ _FRAIL = frozenset(
     | {"own-bottle", "rose", "tulip", "sunflower", "blossom", "key", "pencil", "pen", "bird", "jellyfish"}
 )
 _RATIO_MOST = 4.0
+# Where many things share the picture, each is small already.
+_RATIO_CROWDED = 2.6
 _MOUTHED = frozenset({"own-vase", "amphora", "basket", "own-box", "bucket"})
 _SKY = frozenset(
     {"own-sun", "own-moon", "full-moon", "crescent-moon", "cloud", "own-cloud"}
@@ -120,7 +122,9 @@ def _settled(wish: Wish) -> Wish:
     relations = tuple(
         replace(r, kind="above") if r.kind == "on" and not _carries(wish, r) else r for r in wish.relations
     )
-    least = max((thing.size for thing in wish.things), default=1.0) / _RATIO_MOST
+    crowded = sum(thing.count for thing in wish.things) > 4
+    ratio = _RATIO_CROWDED if crowded else _RATIO_MOST
+    least = max((thing.size for thing in wish.things), default=1.0) / ratio
     things = tuple(replace(thing, size=max(least, thing.size)) for thing in wish.things)
     return replace(wish, relations=relations, things=things)
 
@@ -233,10 +237,11 @@ def _touching(relation: Relation, subject: Laid, base: Laid, wish: Wish, sized: 
         )
     one, other = sized[relation.subject], sized[thing]
     share = 0.76 * 1.04 ** (one.bulk - other.bulk) if not one.even else one.thing.size / other.thing.size
+    larger = one.even and share > 1.0
     several_on = wish.things[relation.subject].count > 1
     if relation.kind == "on" or (relation.kind == "inside" and art in _MOUTHED):
         return lambda aspect: blocks.on(
-            _to_side(subject(9.0 if several_on else 2.0), base(aspect), share), base(aspect), art
+            _to_side(subject(9.0 if several_on else 2.0), base(aspect), share), base(aspect), art, larger
         )
     if relation.kind == "front":
         return lambda aspect: blocks.front(_shrunk(subject(2.0), share), base(aspect), lean)

@@ -7,16 +7,10 @@ import re
 from collections.abc import Callable
 from re import Match, Pattern
 
-from sampan.engines.sketcher.lexicon import COLOURS_EN, COLOURS_ZH
+from sampan.engines.sketcher.turns import HUE_EN, HUE_ZH, turned
 
-
-def _any(words: dict[str, str]) -> str:
-    chosen = sorted((word for word, value in words.items() if value != "rainbow"), key=len, reverse=True)
-    return "(?:" + "|".join(map(re.escape, chosen)) + ")"
-
-
-_HUE = _any(COLOURS_EN)
-_HUE_ZH = _any(COLOURS_ZH)
+_HUE = HUE_EN
+_HUE_ZH = HUE_ZH
 _LINED = r"(?:(?:arranged|lined up|ordered|listed|placed|going|reading|in order|in a row|in a line),?\s+)*"
 _SEQUENCE_ZH = r"(?:依次|按顺序|顺序|分别)?(?:排列|排开|排|摆放|摆)?(?:着|成一排)?(?:是|为|有)?"
 _AFTER = r"(?=\s*(?:[,.;:!?)，。；]|$|⟦|(?:and|with|on|next|to|at|above|below|beside|under|near|in|behind|is|are)\b))"
@@ -89,6 +83,7 @@ _RUNS: tuple[tuple[Pattern[str], str], ...] = (
 
 def rewritten(text: str) -> str:
     """A folded prompt with its turns of phrase replaced by marks."""
+    text = turned(text)
     for pattern, rewrite in _RULES:
         text = pattern.sub(rewrite, text)
     for pattern, pause in _RUNS:

@@ -14,10 +14,12 @@ from sampan.engines.sketcher import lexicon as lex
 from sampan.engines.sketcher.relations import Draft, Node, relate
 from sampan.engines.sketcher.request import Relation, Thing, Wish
 from sampan.engines.sketcher.tokens import Reading, Token
+from sampan.engines.sketcher.turns import SIZED
 
 MOST = 60
 _BREAKS = frozenset({"comma", "stop"})
 _HEADS = frozenset({"thing", "faint", "back"})
+_LEADS = frozenset({"class", "colour", "size", "de", "number", "at", "loc", "side", "have", "and", "comma"})
 _PLURAL = 3
 # Drawn as the pair that they are.
 _PAIRED = frozenset({"chopsticks", "socks", "gloves", "glasses", "sunglasses", "scissors", "jeans", "shorts"})
@@ -180,6 +182,11 @@ class _Gatherer:
         else:
             self.pending.size = token.number
 
+    def on_sized(self, place: int, token: Token) -> None:
+        for node in [node for node in self.nodes if node.kind == "np"][-1:]:
+            self.drafts[node.index].size = SIZED[token.value]
+        self.open = -1
+
     def on_colour(self, place: int, token: Token) -> None:
         if token.value == "orange" and token.text == "orange" and self.is_fruit(place):
             self.on_thing(place, Token("thing", "tangerine", "orange"))
@@ -250,18 +257,7 @@ class _Gatherer:
             if follows in ("colour", "have", "at", "size") and self.is_one(place):
                 self.refer()
                 return
-        leads = prior is None or prior.kind in (
-            "class",
-            "colour",
-            "size",
-            "de",
-            "number",
-            "at",
-            "loc",
-            "have",
-            "and",
-            "comma",
-        )
+        leads = prior is None or prior.kind in _LEADS
         if (
             token.value
             and leads

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sampan.engines.contract import Order
 from sampan.engines.sketcher import backdrop, caption, edits, metadata, scene, styles
 from sampan.engines.sketcher.composer import Composer
 from sampan.engines.sketcher.prompt import understand
@@ -29,21 +30,6 @@ _SEEDS = 2**32
 
 def _never() -> bool:
     return False
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is asked for. `size` is `auto` or WIDTHxHEIGHT in pixels; `output_compression` 0 to 100 is a JPEG's or
-    WebP's
-    quality; `seed` None draws a fresh one."""
-
-    prompt: str
-    n: int = 1
-    size: str = "auto"
-    seed: int | None = None
-    output_format: str = "png"
-    output_compression: int | None = None
-    background: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
