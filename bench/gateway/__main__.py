@@ -187,8 +187,9 @@ def main() -> None:
             load(each, "stream", 50)
         whole = rounds([plain, ours], "json", count, calls)
         streams = rounds([plain, ours], "stream", count, calls // 30)
-        paced = rounds([direct, plain, ours], "json", count, 500, rate=50)
-        first_event = rounds([direct, plain, ours], "stream", count, 250, rate=50)
+        few = 2 if arguments.quick else 3
+        paced = rounds([direct, plain, ours], "json", few, 400, rate=50)
+        first_event = rounds([direct, plain, ours], "stream", few, 200, rate=50)
         table = Table(
             "",
             "CPU µs a call",
