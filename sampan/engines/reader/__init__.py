@@ -5,6 +5,7 @@ picture or PDF page in flat coordinates (turned upright, deskewed), with the way
 *fact* is a key with its value and where it stands; an *ask* is one thing that a question wants to know.
 """
 
-from sampan.engines.reader.reader import Reader, Source
+from sampan.engines.contract import Source
+from sampan.engines.reader.reader import Reader
 
 __all__ = ["Reader", "Source"]

@@ -12,6 +12,7 @@ from sampan.engines.reader import permits, prose
 from sampan.engines.reader.aliases import PARTIES, named
 from sampan.engines.reader.capitals import in_figures
 from sampan.engines.reader.clauses import clauses, named_clause
+from sampan.engines.reader.demand import demanded, is_identifier, meets
 from sampan.engines.reader.facts import Fact, facts
 from sampan.engines.reader.finding import Document, Evidence, Finding
 from sampan.engines.reader.folding import bare, fold
@@ -19,14 +20,15 @@ from sampan.engines.reader.grid import Grid, Hit, ask_grid, grid
 from sampan.engines.reader.hunch import guess
 from sampan.engines.reader.layout import Paragraph, paragraphs, rows, spread_lines
 from sampan.engines.reader.ledger import consult, judgement
-from sampan.engines.reader.lexicon import Lexicon, Phrase, ground
+from sampan.engines.reader.lexicon import GENERIC, SUBJECT_MATTER, Lexicon, Phrase, ground, stands_in
 from sampan.engines.reader.loose import loose_facts
 from sampan.engines.reader.page import Line, Page, join_text, union
 from sampan.engines.reader.question import Ask, Question
 from sampan.engines.reader.question import ask as understood
 from sampan.engines.reader.tables import cut_at_walls, heads_apart, tables
-from sampan.engines.reader.traces import of_frame, quoted_line, trace_facts
+from sampan.engines.reader.traces import codes_joined, of_frame, quoted_line, trace_facts
 from sampan.engines.reader.values import find, fits
+from sampan.engines.reader.vat import vat_facts
 
 ENOUGH = 0.56
 ENOUGH_PROSE = 0.5
@@ -47,6 +49,12 @@ COUPLES = (
     ("用人单位", "劳动者"),
     ("付款人", "收款人"),
 )
+TITLE_ASKED = re.compile(
+    r"标题|题目|名称|什么(?:文件|文档|单据|单子|表|合同|票|证|报告|通知|东西|店|公司)|哪|谁|条|章|节"
+    r"|\b(?:title|heading|document|form|called|name|who|which|clause|article|section|what is this)\b"
+)
+RESULT_ASKED = re.compile(r"结果|情况|怎么样|检查|\bresults?\b|\bfindings\b|\btest\b|\bexam\w*")
+NEXT = re.compile(r"下一?(?:次|期|回|场|轮|个月|周|季)|\bnext\b")
 STRICT = named("date money percent phone email ip number duration datetime time")
 ROLES = named(
     "buyer seller party_a party_b party_c landlord tenant lender borrower customer supplier employer guarantor"
@@ -60,16 +68,17 @@ def study(pages: tuple[Page, ...], lexicon: Lexicon) -> Document:
     running: list[tuple[Paragraph, Page]] = []
     made = []
     for raw in pages:
-        page = heads_apart(spread_lines(cut_at_walls(raw)), lexicon)
+        page = heads_apart(spread_lines(codes_joined(cut_at_walls(raw))), lexicon)
         found = tables(page, lexicon)
         grids.extend(g for table in found if (g := grid(table, page, lexicon)) is not None)
         ordered = rows(page.lines)
         known.extend(facts(page, found, lexicon))
         known.extend(trace_facts(page, ordered, lexicon))
         known.extend(loose_facts(page, ordered, lexicon))
+        known.extend(vat_facts(page, ordered, lexicon))
         running.extend((paragraph, page) for paragraph in paragraphs(page.lines))
         made.append(page)
-    title = next((fold(fact.value) for fact in known if fact.key == "title"), "")
+    title = next((fold(fact.value) for fact in known if fact.key == "document title"), "")
     corpus = "\n".join(fold(paragraph.text) for paragraph, _ in running)
     numbered = tuple(clauses(running))
     return Document(tuple(made), tuple(known), tuple(grids), tuple(running), corpus, title, numbered)
@@ -78,6 +87,9 @@ def study(pages: tuple[Page, ...], lexicon: Lexicon) -> Document:
 def answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
     """The best founded answer to one ask; nothing where none is sure enough. Amounts are given in digits."""
     found = _answer(ask, document, lexicon) or guess(ask.whole, ask.kind, document.facts)
+    wanted = demanded(ask.whole)
+    if found is not None and found.value and wanted is not None and not meets(found.value, found.label, wanted):
+        return None
     return in_figures(found, ask.whole, document.facts, document.pages) if found is not None else None
 
 
@@ -85,10 +97,13 @@ def _answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
     clause = _from_clauses(ask, document, lexicon)
     if clause is not None:
         return clause
+    if _subject_missing(ask, document, lexicon):
+        ask = ask.literal()
     placed = quoted_line(ask.whole, document.pages)
     if placed is not None:
         return Finding(placed[0].text, (Evidence(*placed),), 0.9)
-    found = [*_from_facts(ask, document, lexicon), *_from_grids(ask, document, lexicon), *_by_unit(ask, document)]
+    keyed = [*_from_facts(ask, document, lexicon), *_from_grids(ask, document, lexicon), *_by_unit(ask, document)]
+    found = [item for item in keyed if _may_answer(item, ask, document)]
     best = max(found, key=lambda item: item.confidence, default=None)
     if best is not None and best.confidence >= (SURE_OF_TURN if ask.meant else SURE):
         return best
@@ -96,6 +111,41 @@ def _answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
     if sentence is not None and (best is None or sentence.confidence > best.confidence + 0.05):
         best = sentence
     return best if best is not None and best.confidence >= (ENOUGH if best is not sentence else ENOUGH_PROSE) else None
+
+
+def _subject_missing(ask: Ask, document: Document, lexicon: Lexicon) -> bool:
+    """Whether the question wants the result of something that the document holds under no name at all."""
+    if not ask.meant or not RESULT_ASKED.search(ask.whole):
+        return False
+    held = {name for fact in document.facts for name in fact.phrase.names}
+    for token in (token for phrase in ask.phrases[: ask.meant] for token in phrase.tokens if token.soft):
+        if stands_in(token.surface, document.corpus) or len(token.surface) < 2:
+            continue
+        if token.names:
+            forms = [form for name in token.names for form in lexicon.named.get(name, ())]
+            known = token.names <= GENERIC or token.names & (PARTIES | SUBJECT_MATTER | held)
+            if not known and not any(stands_in(form, document.corpus) for form in forms):
+                return True
+        elif token.surface[0] >= "\u2e80" and not any(
+            token.surface[at : at + 2] in document.corpus for at in range(len(token.surface) - 1)
+        ):
+            return True
+    return False
+
+
+def _may_answer(found: Finding, ask: Ask, document: Document) -> bool:
+    """Whether a value may answer: of the kind counted, no account number for an amount, no title and no heading."""
+    wanted = demanded(ask.whole)
+    if wanted is not None and found.value and not meets(found.value, found.label, wanted):
+        return False
+    if ask.kind == "money" and is_identifier(found.value):
+        return False
+    if TITLE_ASKED.search(ask.whole):
+        return True
+    title = found.label == "document title" or (document.title != "" and fold(found.value) == document.title)
+    return not (title and ask.meant and found.label == "document title") and not prose.NUMBERED_HEADING.match(
+        found.value
+    )
 
 
 def answer_all(question: Question, document: Document, lexicon: Lexicon) -> Iterator[tuple[Ask, Finding | None]]:
@@ -175,6 +225,8 @@ def _by_phrase(ask: Ask, document: Document, lexicon: Lexicon) -> Iterator[Findi
         given = frozenset(fact.scope)
         near = _nearness(ask, fact, given, lexicon)
         near *= of_frame(fact.key, ask.whole)
+        if NEXT.search(ask.whole) and not NEXT.search(fold(f"{fact.key} {fact.value}")):
+            near *= 0.55
         if near < 0.5:
             continue
         if ask.parties and not parties & PARTIES and fact.scope:

@@ -43,6 +43,7 @@ RATE = re.compile(
     r"\s*(?:[（(@]?\s*\d+(?:\.\d+)?\s*[%％]\s*[)）]?|[（(]?\s*(?:RMB|CNY|USD|EUR|GBP|SGD|HKD|TWD"
     r"|JPY|元|[¥￥$€£])\s*[)）]?)\s*$"
 )
+REST_OF_LABEL = re.compile(r"(?:of|for|and|or|in|on|at|to|by|from|with|per)\b", re.IGNORECASE)
 LONGEST_KEY = 24
 
 
@@ -325,6 +326,8 @@ def _inline(text: str, lexicon: Lexicon) -> tuple[str, str] | None:
         )
         if text[at - 1] in ")）" or edge:
             value = text[at:].strip(" #")
+            if REST_OF_LABEL.match(value):
+                continue
             if value and lexicon.concepts(text[:at]) and (any(c.isdigit() for c in value) or text[at].isspace()):
                 best = (text[:at].strip(), value)
     return best

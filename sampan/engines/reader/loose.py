@@ -38,6 +38,11 @@ SPAN_MIDDLE = re.compile(
     r"|and terminates?|ending)\b",
     re.IGNORECASE,
 )
+PERCENT_DONE = re.compile(
+    r"(?:已完成|完成|进度|進度|progress|complet\w+)[^\d。；;]{0,6}(?P<v>\d{1,3}(?:\.\d+)?\s*[%％])"
+    r"|(?P<v2>\d{1,3}(?:\.\d+)?\s*[%％])\s*(?:complete|done|finished|已?完成)",
+    re.IGNORECASE,
+)
 VITALS = (
     ("分机", r"(?:分机|\bext(?:ension)?\.?)\s*(?:号)?\s*[:：]?\s*(\d{2,6})"),
     ("体温", r"\bT\s*[:：]?\s*(3\d(?:\.\d)?\s*[℃°]?C?)"),
@@ -66,7 +71,7 @@ def loose_facts(page: Page, rows: Sequence[Row], lexicon: Lexicon) -> Iterator[F
         return
     title = _title(lines, page)
     if title is not None:
-        yield _fact("title", title.text, title, page, 0.85, lexicon)
+        yield _fact("document title", title.text, title, page, 0.85, lexicon)
     whole = " ".join(line.text for line in lines)
     if RECEIPT.search(whole):
         first = next(
@@ -173,8 +178,10 @@ def _spans(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact
 
 
 def _vitals(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:
-    """Vital signs as doctors write them: "T 36.5℃, P 88次/分, R 18次/分, BP 150/95mmHg"."""
+    """Vital signs as doctors write them: "T 36.5℃, P 88次/分, R 18次/分, BP 150/95mmHg", and how much is done."""
     for line in lines:
+        if done := PERCENT_DONE.search(line.text):
+            yield _fact("进度", (done["v"] or done["v2"]).strip(), line, page, 0.9, lexicon)
         for key, pattern in VITALS:
             if found := re.search(pattern, line.text):
                 yield _fact(key, found.group(1).strip(), line, page, 0.92, lexicon)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from sampan.engines.reader.demand import demanded
 from sampan.engines.reader.folding import fold
 from sampan.engines.reader.layout import Paragraph
 from sampan.engines.reader.lexicon import GENERIC, Lexicon, Phrase, Token, stands_in
@@ -14,12 +15,17 @@ from sampan.engines.reader.page import Page
 from sampan.engines.reader.values import Found, find
 
 SENTENCE = re.compile(r"[^。！？；;!?\n]+[。！？；;!?]?")
-ENGLISH_SENTENCE = re.compile(r"[^.;!?\n]+(?:[.](?=\S)[^.;!?\n]*)*[.;!?]?")
+ENGLISH_SENTENCE = re.compile(
+    r"[^.;!?\n]+(?:(?:[.](?=\S)|(?:(?<=\bMr)|(?<=\bMs)|(?<=\bMrs)|(?<=\bDr)|(?<=\bNo))[.])[^.;!?\n]*)*[.;!?]?"
+)
 CLAUSE = re.compile(r"[^，,。；;！!？?]+")
-HEADING = re.compile(
+NUMBERED_HEADING = re.compile(
     r"^(?:第[一二三四五六七八九十百\d]+[条條章节節款]\s*[\u4e00-\u9fff、与和及]{0,14"
-    r"}|[一二三四五六七八九十]{1,3}\s*[、.．]\s*[\u4e00-\u9fff、与和及]{1,12}"
-    r"|(?:[\d.]+\s+)?[A-Z][A-Za-z]*(?:\s+(?:[A-Z][A-Za-z]*|of"
+    r"}|[一二三四五六七八九十]{1,3}\s*[、.．]\s*[\u4e00-\u9fff、与和及]{1,12})\s*[。．.:：]?\s*$"
+)
+HEADING = re.compile(
+    rf"{NUMBERED_HEADING.pattern}|^(?:"
+    r"(?:[\d.]+\s+)?[A-Z][A-Za-z]*(?:\s+(?:[A-Z][A-Za-z]*|of"
     r"|and|the|for|to)){0,4}\s*[.:]?)\s*$"
 )
 TITLED = re.compile(r"^第[一二三四五六七八九十百\d]+[条條章节節款]\s*[\u4e00-\u9fff]{2,10}(?=[:：])")
@@ -174,7 +180,9 @@ def best(listed: Sequence[Sentence], phrase: Phrase, whole: str, kind: str, lexi
     scored = []
     for sentence in listed:
         special = _special(sentence.text, whole)
-        typed = kind not in FAMILIES or special != "" or _holds_typed(sentence.text, kind)
+        typed = bool(special) or (
+            demanded(whole) is None and (kind not in FAMILIES or _holds_typed(sentence.text, kind))
+        )
         if sentence.label and not (typed and kind in FAMILIES and kind != "number"):
             continue
         shares = [_share(t, sentence, lexicon) for t in wanted]
@@ -293,14 +301,20 @@ def _typed(text: str, kind: str) -> list[Found]:
     return []
 
 
-def _special(text: str, whole: str) -> str:
-    """A day of each month for "by which day", an hour for "at what time": values that dates and times do not cover."""
+def _special(text: str, whole: str) -> list[Found]:
+    """What is counted as the question wants it; else a day of each month for "by which day", an hour for "at what
+    time": values that dates and times do not cover."""
+    demand = demanded(whole)
+    if demand is not None:
+        found = [Found(m.start(), m.end(), 0) for m in demand.value.finditer(text)]
+        # "每三个月支付一次租金，每月租金…": of two intervals the one at which something is done once is meant.
+        once = [f for f in found if "次" in whole and re.match(r"[^，。；,;]{0,14}次", text[f.start :])]
+        return once or found
     for asked, pattern in SPECIAL:
-        if asked.search(whole):
-            found = pattern.search(text)
-            if found:
-                return found.group().strip()
-    return ""
+        there = pattern.search(text) if asked.search(whole) else None
+        if there:
+            return [Found(there.start(), there.end(), 0)]
+    return []
 
 
 def _holds_typed(text: str, kind: str) -> bool:
@@ -310,7 +324,7 @@ def _holds_typed(text: str, kind: str) -> bool:
 
 def _value(sentence: Sentence, wanted: Sequence[Token], kind: str, whole: str, lexicon: Lexicon) -> str | None:
     """The value of the wanted type that stands in the clause which holds most of what was asked."""
-    lasting = LASTING.search(whole)
+    lasting = LASTING.search(whole) if demanded(whole) is None else None
     if lasting:
         dated = find(sentence.text, "date")
         lengths = [
@@ -326,9 +340,9 @@ def _value(sentence: Sentence, wanted: Sequence[Token], kind: str, whole: str, l
         if len(dates) >= 2:
             return sentence.text[dates[0].start : dates[-1].end]
     special = _special(sentence.text, whole)
-    if special:
-        return special
-    found = _typed(sentence.text, kind)
+    if len(special) == 1:
+        return sentence.text[special[0].start : special[0].end].strip()
+    found = special or _typed(sentence.text, kind)
     if not found:
         event = EVENT.search(sentence.text) if kind in ("date", "datetime") else None
         return event.group().strip(" ，,") if event else None

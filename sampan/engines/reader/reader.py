@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from sampan.core import Usage
+from sampan.engines.contract import Source
 from sampan.engines.reader import sight
 from sampan.engines.reader.extract import answer, answer_all, clean, mention, study, verdict
 from sampan.engines.reader.finding import Document
@@ -30,15 +31,6 @@ from sampan.engines.reader.tables import cut_at_walls, heads_apart, tables
 from sampan.errors import InvalidRequest
 
 REMEMBERED = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Something to read: `kind` is "image", "pdf" or "text"; `where` is its wire path, for error messages."""
-
-    kind: str
-    data: bytes
-    where: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,11 @@ SIGNS = (
         r"|\brequest\s+(?P<v2>[0-9a-f]{4,}(?:-[0-9a-f]{2,})+)"
         r"|(?:请求|追踪|跟踪)(?:编号|号|ID)\s*[=:：]?\s*(?P<v3>[\w-]{4,})",
     ),
+    _sign(
+        "order number,订单号",
+        r"\border(?:[-_ ]?(?:id|no|num(?:ber)?))?\W{0,3}(?P<v>(?=[\w-]*\d{3})[\w-]{4,})"
+        r"|(?:订单|訂單)(?:编?号|編?號|ID)?\W{0,3}(?P<v2>(?=[\w-]*\d{3})[A-Za-z\d-]{4,})",
+    ),
     _sign("client ip,client,客户端,客户端ip", r"\bclient:?\s+(?P<v>\d{1,3}(?:\.\d{1,3}){3})"),
     _sign("upstream,上游,后端地址", r"\bupstream:?\s+\"?(?P<v>https?://[^\s\",]+)"),
     _sign("server name,虚拟主机", r"\bserver:\s+(?P<v>[\w.-]+)"),

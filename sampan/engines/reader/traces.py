@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from sampan.engines.reader.facts import Fact
 from sampan.engines.reader.layout import Row
@@ -72,6 +73,8 @@ ADVICE = re.compile(
     r"闭|在)|\b(?:please|try|check|contact|restart|reinstall|retry|make sure|ensure)\b",
     re.IGNORECASE,
 )
+CUT_CODE = re.compile(r"(?<![A-Za-z\d])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+_?\s*$|(?<![A-Za-z\d])[A-Z][A-Z0-9]+_\s*$")
+REST_OF_CODE = re.compile(r"^\s*_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_?\s*$")
 ASIDE = re.compile(
     r"错误信息|错误代码|错误码|错误报告|收集|日志|如果|\b(?:error code|report|log file|if you)\b|[:：]\s*$",
     re.IGNORECASE,
@@ -210,3 +213,37 @@ def quoted_line(whole: str, pages: Sequence[Page]) -> tuple[Line, Page] | None:
             if there.search(line.text):
                 return line, page
     return None
+
+
+def codes_joined(page: Page) -> Page:
+    """The page with codes made whole that recognition cut: DRIVER_IRQL_NOT_LESS_OR_ with EQUAL beside or below it."""
+    lines = list(page.lines)
+    for line in page.lines:
+        cut = CUT_CODE.search(line.text)
+        if cut is None or line not in lines:
+            continue
+        rest = _rest_of_code(line, [other for other in lines if other is not line])
+        if rest is None or not (cut.group().endswith("_") or "_" in rest.text):
+            continue
+        link = "" if cut.group().endswith("_") or rest.text.startswith("_") else "_"
+        text = f"{line.text.rstrip()}{link}{rest.text.strip()}"
+        whole = Line(text, line.box.union(rest.box), min(line.score, rest.score))
+        lines = [whole if other is line else other for other in lines if other is not rest]
+    return replace(page, lines=tuple(lines)) if len(lines) != len(page.lines) else page
+
+
+def _rest_of_code(line: Line, others: Sequence[Line]) -> Line | None:
+    """The line that goes on where a cut code ends: close to its right, else right below it."""
+    size = line.box.height
+    codes = [other for other in others if REST_OF_CODE.match(other.text)]
+    beside = [
+        other
+        for other in codes
+        if other.box.overlap_down(line.box) > 0.5 * size and -0.3 * size < other.box.left - line.box.right < 1.5 * size
+    ]
+    below = [
+        other
+        for other in codes
+        if -0.3 * size < other.box.top - line.box.bottom < 1.2 * size and other.box.overlap_across(line.box) > 0
+    ]
+    return next(iter([*beside, *below]), None)
