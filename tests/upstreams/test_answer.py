@@ -83,7 +83,8 @@ def stricter(data: bytes) -> str:
     """Why ours may refuse what h11 takes; empty if it may not."""
     parts = data.split(b"\r\n\r\n")
     final = next((part for part in parts if not re.match(rb"HTTP/1.1 1", part)), b"")
-    head = b"\r\n".join(parts[: parts.index(final) + 1]) if final else data
+    heads = parts[: parts.index(final) + 1] if final else [data]
+    head = b"\r\n".join(heads)
     lowered = head.lower()
     rules = {
         "bare lf": re.search(rb"(?<!\r)\n", data),
@@ -93,9 +94,9 @@ def stricter(data: bytes) -> str:
         "length and coding": b"content-length" in lowered and b"transfer-encoding" in lowered,
         "coding in 1.0": b"http/1.0" in lowered and b"transfer-encoding" in lowered,
         "a blank behind a chunk's size": re.search(rb"\n[0-9a-f]+[ \t]+[\r;]", data.lower()),
-        "status": re.match(rb"HTTP/1.[01] [06-9]", data) or b"HTTP/1.1 0" in data,
-        "reason": re.match(rb"HTTP/\d.\d \d+[^ \r\d]|HTTP/\d.\d  ", data),
-        "version": re.match(rb"HTTP/(?!1\.[01])", data),
+        "status": any(re.match(rb"HTTP/1.[01] [06-9]", each) for each in heads) or b"HTTP/1.1 0" in data,
+        "reason": any(re.match(rb"HTTP/\d.\d \d+[^ \r\d]|HTTP/\d.\d  ", each) for each in heads),
+        "version": any(re.match(rb"HTTP/(?!1\.[01])", each) for each in heads),
         "obs-text or controls": re.search(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]", head),
         "chunk extension": re.search(rb"\n[0-9a-f]+;", data.lower()),
         "an empty trailer or length": re.search(rb"length:[ \t]*\r", lowered),
@@ -177,6 +178,7 @@ def test_valid_answers_are_read_as_h11_reads_them(data: bytes, cuts: bytes) -> N
 @settings(max_examples=400, deadline=None)
 @given(data=mutated(), cuts=cutting, bodiless=st.booleans())
 @example(data=b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx\r\n", cuts=b"", bodiless=False)
+@example(data=b"HTTP/1.1 103 x\r\n\r\nHTTP/0.1 200 OK\r\nContent-Length: 0\r\n\r\n", cuts=b"", bodiless=False)
 def test_mutated_answers_are_never_taken_for_more_than_h11_does(data: bytes, cuts: bytes, bodiless: bool) -> None:
     assume(data)
     seen = ours(data, cuts, bodiless=bodiless)
