@@ -13,13 +13,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-
-import uvicorn
 
 from sampan import __version__
 from sampan.config import (
@@ -35,7 +33,7 @@ from sampan.config import (
 from sampan.core import Dialect, Fault, Location, Operation, Record, Target, Tier
 from sampan.dialects import Limits
 from sampan.edge.door import BodyLimits, Door, Rooms
-from sampan.edge.wire import Wire
+from sampan.edge.listener import Listener
 from sampan.errors import ConfigError, TargetFault
 from sampan.governance.identity import Identity
 from sampan.pipeline import Parts, Pipeline
@@ -417,45 +415,22 @@ def _engine_log(engine: str, line: str) -> None:
     logging.getLogger(f"sampan.engine.{engine}").info("%s", line)
 
 
-class Server(uvicorn.Server):
-    """uvicorn, its signals left to us: a clean stop ends with status 0 and with the engines stopped."""
-
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        return nullcontext()
-
-
 async def serve(app: App, announce: Callable[[App], Coroutine[None, None, None]], stop: asyncio.Event) -> None:
     """Answers until `stop` is set; answers still open `shutdown` seconds later end in an error event."""
-    config = uvicorn.Config(
-        app.door,
-        http=Wire,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=round(app.config.server.shutdown) + LAST_WORDS,
-        backlog=2048,
-    )
-    server = Server(config)
+    listener = Listener(app.door)
     # Everything built so far lives as long as the process: the collector need not look at it again with every call.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    serving = asyncio.create_task(server.serve(sockets=[app.socket]))
+    await listener.start(app.socket)
     announcing = asyncio.create_task(announce(app))
-    stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
-        await asyncio.wait((serving,), timeout=app.config.server.shutdown)
-        if not serving.done():
+        await stop.wait()
+        listener.retire()
+        if not await listener.empty(app.config.server.shutdown):
             app.pipeline.stop()
             app.door.interrupt()
-        await serving
+            await listener.empty(LAST_WORDS)
     finally:
+        await listener.close()
         await _end(announcing)
-        await _end(stopping)

@@ -1,7 +1,8 @@
 """Sampan beside a direct call and nginx as a plain proxy, in one run: `python -m bench.gateway`.
 
 The gateway is pinned to one core, the mock cloud and the load to the other. CPU time is the process's own, from
-/proc; rounds are interleaved and medians are shown, for the machines that this runs on are noisy.
+/proc; rounds are interleaved and medians are shown, for the machines that this runs on are noisy. Calls are measured at
+full speed with 32 open at once, and at an even rate.
 Needs Linux with two cores, and nginx (Debian: nginx-light). With `--quick` fewer calls and rounds.
 """
 
@@ -30,6 +31,9 @@ from rich.table import Table
 GATEWAY_CORE, LOAD_CORE = 0, 1
 KEY = "sk-bench-0123456789abcdef"
 EVENTS = 65
+EVEN_RATE = 500
+"""Calls a second at which every contender does the same work: at full speed the fast one keeps the load awake and is
+spared the waking of an idle core, which the kernel counts to whoever writes."""
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -188,6 +192,7 @@ def main() -> None:
         whole = rounds([plain, ours], "json", count, calls)
         streams = rounds([plain, ours], "stream", count, calls // 30)
         few = 2 if arguments.quick else 3
+        even = rounds([plain, ours], "json", few, 6 * EVEN_RATE, rate=EVEN_RATE)
         paced = rounds([direct, plain, ours], "json", few, 400, rate=50)
         first_event = rounds([direct, plain, ours], "stream", few, 200, rate=50)
         table = Table(
@@ -195,6 +200,8 @@ def main() -> None:
             "CPU µs a call",
             "x nginx",
             "calls/s",
+            f"CPU µs a call at {EVEN_RATE}/s",
+            "x nginx",
             "CPU µs an event",
             "x nginx",
             "added p50 ms at 50/s",
@@ -207,6 +214,8 @@ def main() -> None:
                 f"{whole[name]['cpu']:.1f}",
                 f"{whole[name]['cpu'] / whole['nginx']['cpu']:.2f}",
                 f"{whole[name]['calls'] / whole[name]['seconds']:.0f}",
+                f"{even[name]['cpu']:.0f}",
+                f"{even[name]['cpu'] / even['nginx']['cpu']:.2f}",
                 f"{event:.2f}",
                 f"{event / (streams['nginx']['cpu'] / EVENTS):.2f}",
                 f"{paced[name]['whole_p50'] - paced['direct']['whole_p50']:.2f}",

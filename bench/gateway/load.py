@@ -83,13 +83,15 @@ async def main(port: int, data: bytes, calls: int, connections: int, rate: float
             times.append(await caller.ask(data))
 
     async def paced() -> None:
-        free = list(callers)
+        free: asyncio.LifoQueue[Caller] = asyncio.LifoQueue()
+        for caller in callers:
+            free.put_nowait(caller)
         tasks = []
 
         async def one() -> None:
-            caller = free.pop()
+            caller = await free.get()
             times.append(await caller.ask(data))
-            free.append(caller)
+            free.put_nowait(caller)
 
         start = loop.time()
         for index in range(calls):

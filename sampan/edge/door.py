@@ -1,7 +1,6 @@
-"""The ASGI application that callers meet: a plain callable, for a framework was measured to cost more than all of it.
+"""What callers meet: calls are handed on as they came, pages are answered here.
 
-It reads a body within its limits, hands it on as an `Incoming`, and sends what comes back. A caller who leaves cancels
-everything that was done for it, down to the upstream's socket.
+A caller who leaves cancels everything that was done for it, down to the upstream's socket.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, NoReturn
-from urllib.parse import parse_qsl
+from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
@@ -22,19 +21,7 @@ from sampan.core import Actor, Answer, Incoming, Operation
 from sampan.dialects import Codec, models, sse
 from sampan.dialects.anthropic import Anthropic
 from sampan.dialects.openai_images import OpenAIImages
-from sampan.edge.asgi import (
-    Deadline,
-    Receive,
-    Scope,
-    Send,
-    Watched,
-    close_socket,
-    headers_of,
-    send_answer,
-    send_head,
-    turn_away,
-)
-from sampan.edge.wire import EXTENSION, Exchange
+from sampan.edge.wire import SMALL_BODY, Exchange
 from sampan.errors import CallError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestTooLarge
 from sampan.storage.objects import Objects
 
@@ -44,6 +31,7 @@ MESSAGES = ("/v1/messages", "/v1/messages/count_tokens")
 IMAGES = ("/v1/images/generations", "/v1/images/edits")
 JSON = ("content-type", "application/json")
 WAITING = sse.comment("waiting")
+VISIBLE = re.compile(r"[!-~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +59,6 @@ class BodyLimits:
     seconds: float
 
 
-class Left(Exception):
-    """The caller closed the connection before its body was here."""
-
-
 class Door:
     """Built once; called by the server for each request."""
 
@@ -95,83 +79,60 @@ class Door:
             "/v1/models": self._models,
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await close_socket(send)
-            return
-        codec = self._calls.get(scope["path"])
-        if codec is not None and scope["method"] == "POST":
-            await self._call(scope, receive, send, codec)
-        else:
-            await self._page(scope, send)
-
-    async def _call(self, scope: Scope, receive: Receive, send: Send, codec: Codec) -> None:
-        headers = headers_of(scope["headers"])
-        exchange: Exchange | None = scope.get("extensions", {}).get(EXTENSION)
-        body = exchange.take_body() if exchange is not None else None
-        refusal: CallError | None = None
-        incoming = Incoming("POST", scope["path"], scope["query_string"].decode("latin-1"), headers, body or b"")
-        try:
-            _check_query(incoming.query)
-            if body is None:
-                self._rooms.authenticate(incoming.credential)  # strangers' bodies are not worth waiting for
-                body = await self._read(headers, receive)
-                incoming = msgspec.structs.replace(incoming, body=body)
-            elif len(body) > self._limits.size:
-                self._too_large()
-        except CallError as error:
-            refusal = error
-        except Left:
-            return
-        if refusal is not None:
-            await turn_away(self._rooms.refuse(incoming, codec, refusal), receive, send)
-        elif exchange is not None:
-            await self._converse(incoming, codec, exchange)
-        else:
-            async with Watched(receive) as watched:
-                await send_answer(await self._rooms.run(incoming, codec), send, watched)
-
-    # The short way, for `Wire`.
+    # Before a call is here.
 
     @property
     def patience(self) -> float:
         """Seconds that a body may take to come."""
         return self._limits.seconds
 
-    def takes(self, path: str) -> bool:
-        return path in self._calls
+    def limit(self, path: str) -> int:
+        """Bytes of a body; pages take none worth speaking of."""
+        return self._limits.size if path in self._calls else SMALL_BODY
 
-    async def short(self, exchange: Exchange, path: str, query: str, headers: dict[str, str], body: bytes) -> None:
-        """Answers a call that is here with its whole body."""
-        codec = self._calls[path]
-        incoming = Incoming("POST", path, query, headers, body)
+    def admits(self, incoming: Incoming, length: int, exchange: Exchange) -> bool:
+        """Whether a large body is worth waiting for: strangers' are not."""
         try:
-            if len(body) > self._limits.size:
-                self._too_large()
-            _check_query(query)
+            self._rooms.authenticate(incoming.credential)
         except CallError as error:
-            _refuse(self._rooms.refuse(incoming, codec, error), exchange)
-            return
-        await self._converse(incoming, codec, exchange)
+            self._refuse(incoming, error, exchange)
+            return False
+        return True
 
-    async def late(self, exchange: Exchange, path: str, query: str, headers: dict[str, str]) -> None:
-        """Turns away a caller whose small body did not come in time."""
-        incoming = Incoming("POST", path, query, headers, b"")
-        _refuse(self._rooms.refuse(incoming, self._calls[path], self._too_late()), exchange)
+    def too_large(self, incoming: Incoming, exchange: Exchange) -> None:
+        limit = self.limit(incoming.path)
+        message = f"the body is over the limit of {limit:,} bytes; send a smaller one"
+        self._refuse(incoming, RequestTooLarge(message), exchange)
 
-    async def _converse(self, incoming: Incoming, codec: Codec, exchange: Exchange) -> None:
-        """The short way: the connection itself says when the caller leaves, and takes an answer in one write."""
+    def too_late(self, incoming: Incoming, exchange: Exchange) -> None:
+        message = f"the body did not arrive within {self._limits.seconds:g} seconds; send it faster"
+        self._refuse(incoming, InvalidRequest(message), exchange)
+
+    def _refuse(self, incoming: Incoming, error: CallError, exchange: Exchange) -> None:
+        codec = self._calls.get(incoming.path)
+        if codec is not None and incoming.method == "POST":
+            answer = self._rooms.refuse(incoming, codec, error)
+        else:
+            answer = self._error(incoming, error, _request_id())
+        assert isinstance(answer.body, bytes)
+        exchange.answer(answer.status, _lines(answer), answer.body)
+
+    # A call is here.
+
+    async def answer(self, incoming: Incoming, exchange: Exchange) -> None:
+        """Answers on the exchange; the connection itself says when the caller leaves."""
         task = asyncio.current_task()
-        assert task is not None
+        if exchange.departed or task is None:
+            return
         exchange.left = task.cancel
         self._open.add(task)
         try:
-            answer = await self._rooms.run(incoming, codec)
-            headers = _lines(answer)
-            if isinstance(answer.body, bytes):
-                exchange.answer(answer.status, headers, answer.body)
+            codec = self._calls.get(incoming.path)
+            if codec is not None and incoming.method == "POST":
+                await self._call(incoming, codec, exchange)
             else:
-                await self._stream(answer.status, headers, answer.body, exchange)
+                answer = await self._page(incoming)
+                await self._send(answer, exchange, b"")
         except asyncio.CancelledError:
             if not (exchange.departed or self._interrupted):
                 raise
@@ -180,16 +141,32 @@ class Door:
             self._open.discard(task)
             exchange.close()
 
-    async def _stream(
-        self, status: int, headers: bytes, pieces: AsyncGenerator[bytes, None], exchange: Exchange
-    ) -> None:
+    async def _call(self, incoming: Incoming, codec: Codec, exchange: Exchange) -> None:
+        query = incoming.query
+        if query and not VISIBLE.fullmatch(query):
+            # It is handed on to upstreams, where a blank or a byte over 127 would break the line that it stands in.
+            error = InvalidRequest("the query has bytes that must be percent-encoded")
+            self._refuse(incoming, error, exchange)
+            return
+        await self._send(await self._rooms.run(incoming, codec), exchange, WAITING)
+
+    async def _send(self, answer: Answer, exchange: Exchange, comment: bytes) -> None:
+        """`comment` fills a stream's silences, where it is one that has comments."""
+        body = answer.body
+        if isinstance(body, bytes):
+            exchange.answer(answer.status, _lines(answer), body)
+            return
         started = False
-        async with aclosing(pieces):
+        async with aclosing(body) as pieces:
             async for data in pieces:
                 if not started:  # only now: a generator that never ran could not be closed, nor what it holds
                     started = True
-                    exchange.begin(status, headers, WAITING, self._rooms.keepalive)
+                    exchange.begin(answer.status, _lines(answer), comment, self._rooms.keepalive)
+                if exchange.bodiless:
+                    break
                 await exchange.write(data)
+        if not started:
+            exchange.begin(answer.status, _lines(answer), b"", 0.0)
         exchange.end()
 
     def interrupt(self) -> None:
@@ -198,41 +175,12 @@ class Door:
         for task in self._open:
             task.cancel()
 
-    async def _read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._limits.size:
-            self._too_large()
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            with Deadline(self._limits.seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise Left
-                    piece = message.get("body", b"")
-                    size += len(piece)
-                    if size > self._limits.size:
-                        self._too_large()
-                    if not message.get("more_body", False):
-                        return b"".join((*pieces, piece)) if pieces else piece
-                    pieces.append(piece)
-        except TimeoutError:
-            raise self._too_late() from None
-
-    def _too_late(self) -> InvalidRequest:
-        return InvalidRequest(f"the body did not arrive within {self._limits.seconds:g} seconds; send it faster")
-
-    def _too_large(self) -> NoReturn:
-        raise RequestTooLarge(f"the body is over the limit of {self._limits.size:,} bytes; send a smaller one")
-
     # Pages: what is asked with GET.
 
-    async def _page(self, scope: Scope, send: Send) -> None:
-        incoming = Incoming(
-            scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers_of(scope["headers"]), b""
-        )
-        request_id = "req_" + secrets.token_hex(12)
+    async def _page(self, incoming: Incoming) -> Answer:
+        request_id = _request_id()
+        if "%" in incoming.path:
+            incoming = msgspec.structs.replace(incoming, path=unquote(incoming.path))
         try:
             answer = await self._find(incoming)
         except CallError as error:
@@ -242,10 +190,7 @@ class Door:
             mistake = InternalError("an internal error; the log has it under this request id")
             answer = self._error(incoming, mistake, request_id)
         headers = (*answer.headers, ("request-id", request_id), ("x-request-id", request_id))
-        if incoming.method == "HEAD":
-            await send_head(msgspec.structs.replace(answer, headers=headers), send)
-        else:
-            await send_answer(msgspec.structs.replace(answer, headers=headers), send)
+        return msgspec.structs.replace(answer, headers=headers)
 
     async def _find(self, incoming: Incoming) -> Answer:
         path = incoming.path
@@ -320,12 +265,5 @@ def _lines(answer: Answer) -> bytes:
     return "".join([f"{name}: {value}\r\n" for name, value in answer.headers]).encode("latin-1", "replace")
 
 
-def _refuse(answer: Answer, exchange: Exchange) -> None:
-    assert isinstance(answer.body, bytes)
-    exchange.answer(answer.status, _lines(answer), answer.body)
-
-
-def _check_query(query: str) -> None:
-    """It is handed on to upstreams, where a blank or a byte over 127 would break the line that it stands in."""
-    if query and not re.fullmatch(r"[!-~]*", query):
-        raise InvalidRequest("the query has bytes that must be percent-encoded")
+def _request_id() -> str:
+    return "req_" + secrets.token_hex(12)

@@ -1,0 +1,99 @@
+"""Takes connections in, looks after those that wait, and lets go of them in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Coroutine
+from email.utils import formatdate
+from typing import Any
+
+from sampan.edge.wire import Desk, Wire
+
+IDLE = 75.0
+"""Seconds between two requests: longer than clients keep a connection, so that it is not closed under a call."""
+
+LOOK_EVERY = 0.25
+BACKLOG = 2048
+
+
+class Listener:
+    """The connections of one gateway, on the event loop that it is made on."""
+
+    def __init__(self, desk: Desk, *, idle: float = IDLE) -> None:
+        self.idle = idle
+        self.stopping = False
+        self.date = b""
+        self._desk = desk
+        self._loop = asyncio.get_running_loop()
+        self._wires: set[Wire] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Future[None] | None = None
+
+    async def start(self, listening: socket.socket) -> None:
+        """Takes connections from now on, from a socket that is bound."""
+        self._tick()
+        self._server = await self._loop.create_server(
+            lambda: Wire(self._desk, self, self._loop), sock=listening, backlog=BACKLOG
+        )
+
+    def retire(self) -> None:
+        """No new connections and no new calls; answers under way go on."""
+        self.stopping = True
+        if self._server is not None:
+            self._server.close()
+        for wire in list(self._wires):
+            wire.retire()
+
+    async def empty(self, seconds: float) -> bool:
+        """Whether every connection has ended within `seconds`."""
+        if self._wires or self._tasks:
+            self._empty = self._loop.create_future()
+            await asyncio.wait((self._empty,), timeout=seconds)
+        return not (self._wires or self._tasks)
+
+    async def close(self) -> None:
+        """Aborts what is left."""
+        self.retire()
+        if self._timer is not None:
+            self._timer.cancel()
+        for wire in list(self._wires):
+            wire.abort()
+        for task in self._tasks:
+            task.cancel()
+        await self.empty(1.0)
+
+    # What connections tell.
+
+    def joined(self, wire: Wire) -> None:
+        self._wires.add(wire)
+        if self.stopping:
+            wire.retire()
+
+    def parted(self, wire: Wire) -> None:
+        self._wires.discard(wire)
+        self._ended()
+
+    def begin(self, answering: Coroutine[Any, Any, None]) -> None:
+        """A call is here; it is answered in a task of its own."""
+        task = self._loop.create_task(answering)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self.stopping:
+            self._ended()
+
+    def _ended(self) -> None:
+        if self._empty is not None and not self._empty.done() and not (self._wires or self._tasks):
+            self._empty.set_result(None)
+
+    def _tick(self) -> None:
+        self.date = f"date: {formatdate(usegmt=True)}\r\n".encode()
+        now = self._loop.time()
+        for wire in list(self._wires):
+            wire.look(now)
+        self._timer = self._loop.call_later(LOOK_EVERY, self._tick)
