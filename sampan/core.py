@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,7 +17,10 @@ class Dialect(StrEnum):
     """A public wire format."""
 
     ANTHROPIC = "anthropic"
+    OPENAI_CHAT = "openai-chat"
+    OPENAI_RESPONSES = "openai-responses"
     OPENAI_IMAGES = "openai-images"
+    OPENAI_EMBEDDINGS = "openai-embeddings"
 
 
 class Operation(StrEnum):
@@ -27,6 +30,7 @@ class Operation(StrEnum):
     VISION = "vision"
     GENERATE = "generate"
     EDIT = "edit"
+    EMBED = "embed"
 
 
 class Location(StrEnum):
@@ -114,7 +118,7 @@ class Call(msgspec.Struct, frozen=True):
 
     `path` with its query is what an upstream of the same dialect is asked for. `answer_tokens` is the longest
     answer that the caller allows (0: unknown), `pictures` how many are asked for, `url_wanted` that they are to come
-    back as links.
+    back as links. `tenant` is whose call it is, `echo` what the answer repeats of it where its dialect wants that.
     """
 
     dialect: Dialect
@@ -128,6 +132,8 @@ class Call(msgspec.Struct, frozen=True):
     answer_tokens: int = 0
     pictures: int = 0
     url_wanted: bool = False
+    tenant: str = ""
+    echo: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +183,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
     Times are Unix seconds (`started`) and milliseconds; `attempts` reads `claude=refused,reader=ok`; `outcome` is
     `ok`, `rejected` (an upstream's 4xx about the request), `refused` (ours), `failed` (no target could answer),
-    `interrupted` (broke after its first content) or `left` (the caller went away).
+    `interrupted` (broke after its first content) or `left` (the caller went away). `receipt` tells what became of each
+    picture and document: block, SHA-256, pages or patches.
     """
 
     id: str
@@ -201,6 +208,26 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     bytes_out: int
     first_event_ms: float
     total_ms: float
+    receipt: str = ""
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A Messages request made what one target can consume, and a compact receipt of what was done to its media."""
+
+    body: bytes
+    receipt: str = ""
+
+
+class Preparer(Protocol):
+    """Makes Messages requests fit for one upstream: `media` knows how, `upstreams` when."""
+
+    def is_needed(self, body: bytes) -> bool:
+        """Whether there may be anything to do: asked for every call, so it must be quick."""
+        ...
+
+    async def prepare(self, call: Call, body: bytes, model: str) -> Prepared:
+        """Raises `InvalidRequest` with the path of a block that this target cannot be given."""
+        ...
 
 
 class Upstream(Protocol):

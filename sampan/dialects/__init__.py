@@ -24,11 +24,16 @@ class Limits:
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a piece of a stream held: content for the caller, whether the answer is over, and the usage known so far."""
+    """What a piece of a stream held: content for the caller, whether the answer is over, and the usage known so far.
+
+    `data` is what goes to the caller in place of the frames that were fed, where the two speak different dialects;
+    None: those very frames.
+    """
 
     content: bool
     ended: bool
     usage: Usage
+    data: bytes | None = None
 
 
 class Watch(Protocol):

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import msgspec
 
 from sampan.core import Call, Dialect, Fault, Incoming, Operation, Usage
-from sampan.dialects import Limits, Seen, form, pictures, sse
+from sampan.dialects import Limits, Seen, form, openai_errors, pictures, sse
 from sampan.dialects.fields import UNREADABLE, flag, invalid, number, too_large, with_members
+from sampan.dialects.openai_errors import WireError
 from sampan.errors import CallError, InvalidRequest, TargetFault
 
 PROMPT_LIMIT = 32_000
@@ -36,21 +37,16 @@ class _Datum(msgspec.Struct):
     url: str | None = None
 
 
-class _Error(msgspec.Struct):
-    type: str | None = None
-    code: str | int | None = None
-
-
 class _Answer(msgspec.Struct):
     data: list[_Datum] | None = None
     usage: _Usage | None = None
-    error: _Error | str | None = None
+    error: WireError | str | None = None
 
 
 class _Frame(msgspec.Struct):
     type: str = ""
     usage: _Usage | None = None
-    error: _Error | str | None = None
+    error: WireError | str | None = None
 
 
 class _Finished(msgspec.Struct):
@@ -62,10 +58,6 @@ _body = msgspec.json.Decoder(_Body)
 _answer = msgspec.json.Decoder(_Answer)
 _frame = msgspec.json.Decoder(_Frame)
 _finished = msgspec.json.Decoder(_Finished)  # not for every frame: it copies the picture
-
-STATUSES = {529: 503}
-TYPES = {500: "server_error", 502: "server_error", 503: "server_error"}
-CODES = {401: "invalid_api_key", 404: "model_not_found", 413: "request_too_large", 503: "overloaded"}
 
 
 class OpenAIImages:
@@ -97,18 +89,13 @@ class OpenAIImages:
         )
 
     def status(self, error: CallError) -> int:
-        return STATUSES.get(error.status, error.status)
+        return openai_errors.status(error)
 
     def error(self, error: CallError, request_id: str) -> bytes:
-        return msgspec.json.encode({"error": self._error(error)})
+        return openai_errors.body(error)
 
     def error_frame(self, error: CallError, request_id: str) -> bytes:
-        return sse.frame(msgspec.json.encode({"type": "error", "error": self._error(error)}), "error")
-
-    def _error(self, error: CallError) -> dict[str, str | None]:
-        status = self.status(error)
-        kind = TYPES.get(status, "invalid_request_error")
-        return {"message": error.message, "type": kind, "param": error.param, "code": CODES.get(status)}
+        return sse.frame(msgspec.json.encode({"type": "error", "error": openai_errors.members(error)}), "error")
 
 
 def _check_fields(fields: _Body) -> None:
@@ -169,14 +156,6 @@ def body_for(call: Call, model: str | None) -> bytes:
     return form.build(call.content_type, parts)
 
 
-def _fault(error: _Error | str) -> TargetFault:
-    name = error if isinstance(error, str) else str(error.code or error.type or "")
-    known = {"insufficient_quota": Fault.BILLING, "billing_hard_limit_reached": Fault.BILLING}
-    known |= {"rate_limit_exceeded": Fault.RATE_LIMITED, "model_not_found": Fault.MODEL_MISSING}
-    known |= {"overloaded": Fault.OVERLOADED, "invalid_api_key": Fault.UNAUTHORIZED}
-    return TargetFault(known.get(name, Fault.SERVER_ERROR), "the answer is an error")
-
-
 def check(body: bytes) -> Usage:
     """The usage of a whole answer. Raises `TargetFault` for one without a picture."""
     if not body.strip():
@@ -186,7 +165,7 @@ def check(body: bytes) -> Usage:
     except UNREADABLE:
         raise TargetFault(Fault.MALFORMED, "a 200 that is no picture answer") from None
     if answer.error is not None:
-        raise _fault(answer.error)
+        raise openai_errors.fault(answer.error)
     if answer.data is None:
         raise TargetFault(Fault.MALFORMED, "a 200 that is no picture answer")
     if not answer.data or not all(datum.b64_json or datum.url for datum in answer.data):
@@ -227,7 +206,7 @@ class PictureWatch:
             except UNREADABLE:
                 raise TargetFault(Fault.MALFORMED, "a stream frame that is no event") from None
             if frame.error is not None:
-                raise _fault(frame.error)
+                raise openai_errors.fault(frame.error)
             content = content or frame.type.endswith((".partial_image", ".completed"))
             if frame.type.endswith(".completed"):
                 usage = frame.usage or _Usage()
