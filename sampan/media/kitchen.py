@@ -1,0 +1,62 @@
+"""Requests made fit for each upstream: the diet of its target, and only such thinking as it may see.
+
+Built once; `preparer` gives each upstream its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sampan.core import Call, Prepared
+from sampan.dialects import thinking
+from sampan.media import adapting
+from sampan.media.crew import Decoder
+from sampan.media.fetching import Fetcher, Larder
+from sampan.media.serving import Diet, Means
+
+LoadFile = Callable[[str, str], Awaitable[tuple[bytes, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kitchen:
+    """What requests are prepared with. `load_file(key id, file id)` gives bytes and media type, or raises `NotFound`.
+
+    `secret` signs local thinking. `most_pixels` bounds a picture that has to be decoded.
+    """
+
+    decoder: Decoder
+    fetcher: Fetcher
+    load_file: LoadFile
+    secret: bytes
+    most_pixels: int
+
+    def preparer(self, diet: Diet, *, is_cloud: bool) -> Cook:
+        """For one upstream."""
+        return Cook(self, diet, is_cloud=is_cloud)
+
+
+class Cook:
+    """Prepares the requests of one upstream: a `core.Preparer`."""
+
+    def __init__(self, kitchen: Kitchen, diet: Diet, *, is_cloud: bool) -> None:
+        self._kitchen = kitchen
+        self._diet = diet
+        self._is_cloud = is_cloud
+
+    def is_needed(self, body: bytes) -> bool:
+        return b"thinking" in body or adapting.may_hold_media(body)
+
+    async def prepare(self, call: Call, body: bytes, model: str) -> Prepared:
+        kitchen = self._kitchen
+        if self._is_cloud:
+            body = thinking.for_cloud(body)
+        else:
+            body = thinking.for_local(body, kitchen.secret, call.tenant, call.model)
+
+        async def load(identifier: str) -> tuple[bytes, str]:
+            return await kitchen.load_file(call.tenant, identifier)
+
+        means = Means(kitchen.decoder, Larder(kitchen.fetcher).fetch, load, kitchen.most_pixels)
+        adapted = await adapting.adapt(body, self._diet, means)
+        return Prepared(adapted.body, adapted.receipt.header)
