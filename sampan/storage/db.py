@@ -22,6 +22,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -38,7 +39,7 @@ from sqlalchemy.types import TypeEngine
 from sampan.core import Record
 from sampan.errors import ConfigError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised by one whenever a table changes; an older program refuses a newer database instead of guessing."""
 
 BUSY_SECONDS = 5.0
@@ -92,6 +93,90 @@ RECORDS = Table(
         for field in msgspec.structs.fields(Record)
     ),
     Index("records_started", "started"),
+)
+
+
+# Files and batches (schema 2). `sequence` is the order of arrival, which pages are cut by.
+FILES = Table(
+    "files",
+    METADATA,
+    Column("sequence", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("owner_key_id", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("mime_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Column("purpose", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("downloadable", Boolean, nullable=False),
+    Index("files_owner", "owner_key_id", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+# The four counts are those of an ended batch: until then the wire wants zeros, and nobody has to keep them.
+BATCHES = Table(
+    "batches",
+    METADATA,
+    Column("sequence", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("owner_key_id", Text, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("cancel_initiated", Float),
+    Column("ended", Float),
+    Column("archived", Float),
+    Column("total", Integer, nullable=False),
+    Column("succeeded", Integer, nullable=False, default=0),
+    Column("errored", Integer, nullable=False, default=0),
+    Column("canceled", Integer, nullable=False, default=0),
+    Column("expired", Integer, nullable=False, default=0),
+    Index("batches_owner", "owner_key_id", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+BATCH_REQUESTS = Table(
+    "batch_requests",
+    METADATA,
+    Column("batch_sequence", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("custom_id", Text, nullable=False),
+    Column("params", LargeBinary, nullable=False),
+    Column("outcome", Text),
+    Column("result", LargeBinary),
+)
+Index(
+    "batch_requests_pending",
+    BATCH_REQUESTS.c.batch_sequence,
+    BATCH_REQUESTS.c.position,
+    sqlite_where=BATCH_REQUESTS.c.outcome.is_(None),
+)
+
+
+# The answers of the Responses wire: see `storage.responses`.
+RESPONSES = Table(
+    "responses",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("owner_key_id", Text, nullable=False),
+    Column("created", Float, nullable=False, index=True),
+    Column("previous", Text),
+    Column("response", LargeBinary, nullable=False),
+)
+
+# `side` is 0 for the input and 1 for the output; an item's own id may come back in many inputs and is no key.
+RESPONSE_ITEMS = Table(
+    "response_items",
+    METADATA,
+    Column("sequence", Integer, primary_key=True),
+    Column("response_id", Text, nullable=False),
+    Column("side", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("id", Text, nullable=False, index=True),
+    Column("item", LargeBinary, nullable=False),
+    Index("response_items_place", "response_id", "side", "position"),
 )
 
 
@@ -168,8 +253,11 @@ class Database:
                         f"{SCHEMA_VERSION}. Run the newer version, or restore a backup from before the upgrade."
                     )
                 METADATA.create_all(connection)
+                if "receipt" not in {column["name"] for column in inspect(connection).get_columns("records")}:
+                    connection.exec_driver_sql("ALTER TABLE records ADD COLUMN receipt TEXT NOT NULL DEFAULT ''")
+                statement = insert(SETTINGS).values(name="schema_version", value=str(SCHEMA_VERSION))
                 connection.execute(
-                    insert(SETTINGS).values(name="schema_version", value=str(SCHEMA_VERSION)).on_conflict_do_nothing()
+                    statement.on_conflict_do_update(index_elements=["name"], set_={"value": str(SCHEMA_VERSION)})
                 )
 
     @contextmanager
