@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import itertools
 import logging
@@ -14,73 +13,50 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from sampan import __version__
-from sampan.config import (
-    DIALECT_OPERATIONS,
-    ENGINE_DIALECTS,
-    ClockSettings,
-    Config,
-    EngineSettings,
-    UpstreamSettings,
-    parse_target,
-    split_listen,
-)
-from sampan.core import Dialect, Fault, Location, Operation, Record, Target, Tier
+from sampan.batches import BatchRunner
+from sampan.config import ENGINE_DIALECTS, Config, EngineSettings, parse_target, split_listen
+from sampan.core import Incoming, Location, Operation, Record, Target, Tier
 from sampan.dialects import Limits
-from sampan.edge.door import BodyLimits, Door, Rooms
+from sampan.dialects.anthropic import Anthropic
+from sampan.edge.batches import BatchesPages
+from sampan.edge.door import MESSAGES, BodyLimits, Door, Rooms, Shelf
+from sampan.edge.files import FilesPages
 from sampan.edge.listener import Listener
-from sampan.errors import ConfigError, TargetFault
+from sampan.edge.responses import ResponsesPages
+from sampan.edge.wire import SMALL_BODY
+from sampan.errors import ConfigError, InvalidRequest
 from sampan.governance.identity import Identity
+from sampan.media.crew import Crew
+from sampan.media.fetching import Exemption, Fetcher, Policy
+from sampan.media.kitchen import Kitchen
+from sampan.memory import Memory
+from sampan.network import NetworkBuilder
 from sampan.pipeline import Parts, Pipeline
-from sampan.routing.breaker import Breaker, State
-from sampan.routing.bulkhead import Bulkhead
 from sampan.routing.catalog import Catalog, Route
-from sampan.routing.probes import Prober
-from sampan.routing.router import Guard, Router
+from sampan.routing.router import Router
+from sampan.storage.batches import Batches
 from sampan.storage.db import Database
+from sampan.storage.files import Files
 from sampan.storage.gallery import Gallery
 from sampan.storage.keys import STRONG_SECRET, Keys
 from sampan.storage.objects import Objects
 from sampan.storage.records import Records
+from sampan.storage.responses import Responses
 from sampan.supervisor import EngineSpec, EngineState, Phase, Supervisor
 from sampan.telemetry import Metrics
-from sampan.upstreams.dial import tls_context
-from sampan.upstreams.origin import Clocks, Origin
-from sampan.upstreams.pool import Pool
-from sampan.upstreams.upstream import HttpUpstream, credentials
+from sampan.upstreams.fetch import Strangers
 
 log = logging.getLogger("sampan.app")
 
-ENGINE_DELAY = 5.0  # a crashed engine is back within seconds: its breaker need not wait as long as a cloud's
 SWEEP_EVERY = 3600.0
+FORM_OVERHEAD = 1 << 20  # bytes of a form around the file in it
 EVERY_ADDRESS = ("0.0.0.0", "::")
 LAST_WORDS = 5  # seconds for broken-off answers to say so
 GC_THRESHOLDS = (20_000, 20, 50)  # a call makes hundreds of short-lived values and hardly a cycle
-SLOW_DIALECTS = frozenset({Dialect.OPENAI_IMAGES})
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """Everything that answers calls: upstreams by name with what guards them, and who looks at them."""
-
-    upstreams: Mapping[str, HttpUpstream]
-    guards: Mapping[str, Guard]
-    probers: tuple[Prober, ...]
-
-
-def _clocks(settings: ClockSettings, *, connect: float, first_event: float) -> Clocks:
-    """The clocks as set, the rest by default."""
-    return Clocks(
-        connect=settings.connect or connect,
-        first_event=settings.first_event or first_event,
-        idle=settings.idle or 30.0,
-        total=settings.total or 600.0,
-    )
 
 
 class App:
@@ -92,7 +68,6 @@ class App:
         self.public_url = ""
         self._environ = environ
         self._stack = AsyncExitStack()
-        self._probe_faults: dict[str, Fault | None] = {}
         self.metrics = Metrics()
 
     async def __aenter__(self) -> App:
@@ -110,15 +85,18 @@ class App:
         self.socket = self._listen()
         await asyncio.to_thread(self._open_storage)
         self.supervisor = self._supervisor()
-        self.network = self._network()
+        self.network = NetworkBuilder(self.config, self.supervisor, self.metrics, self._kitchen()).build()
+        for upstream in self.network.upstreams.values():
+            self._stack.push_async_callback(upstream.aclose)
         self.catalog = self._catalog()
         router = Router(self.network.guards, self.config.server.attempts, self.metrics.attempted)
         self.pipeline = Pipeline(self._parts(router))
+        self._runner = BatchRunner(self._batches, self._run_batched, time.time, self.config.server.batch_calls)
         self.door = Door(self._rooms(), BodyLimits(self.config.server.max_body, self.config.server.body_timeout))
         await self.supervisor.start()
         self._stack.push_async_callback(self.supervisor.stop)
         tasks = [prober.run() for prober in self.network.probers]
-        tasks += [self._identity.watch(), self._sweep()]
+        tasks += [self._identity.watch(), self._sweep(), self._runner.run_forever()]
         for work in tasks:
             task = asyncio.create_task(work)
             task.add_done_callback(_note_end)
@@ -165,6 +143,11 @@ class App:
         self._identity = Identity(keys)
         self._stack.push_async_callback(asyncio.to_thread, self._identity.close)
         self.objects = Objects(database)
+        self._files = Files(database, self.objects, time.time)
+        self._batches = Batches(database, time.time)
+        self._responses = Responses(database, time.time)
+        # What we sign with that nobody is to forge: thinking blocks of our own models.
+        self._secret = bytes.fromhex(database.setting("thinking_secret", lambda: secrets.token_hex(32)))
 
     # Engines.
 
@@ -185,15 +168,6 @@ class App:
         if state.phase is Phase.BACKING_OFF:
             log.warning("engine %s: %s", state.name, state.last_error)
 
-    async def _wait_warm(self, name: str, seconds: float) -> None:
-        """Waits for an engine that is on its way; one that has crashed is a fault at once."""
-        state = self.supervisor.state(name)
-        if state.phase is Phase.STARTING and state.crashes == 0:
-            try:
-                await self.supervisor.wait_warm(name, seconds)
-            except TimeoutError:
-                raise TargetFault(Fault.FIRST_BYTE_TIMEOUT, "the engine is still warming up") from None
-
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether every configured engine is warm, and what each is at."""
         engines = {}
@@ -211,111 +185,20 @@ class App:
 
     # Routing.
 
-    def _network(self) -> Network:
-        upstreams: dict[str, HttpUpstream] = {}
-        guards: dict[str, Guard] = {}
-        probers: list[Prober] = []
-        for name, settings in self.config.upstreams.items():
-            upstreams[name] = self._upstream(name, settings)
-            probed = settings.probe != "off" and self.config.probes.interval > 0
-            wakes: list[Prober] = []
-            breakers = self._breakers(name, settings.dialect, self.config.breaker.delay, probed, wakes)
-            guards[name] = Guard(upstreams[name], breakers, Bulkhead(settings.concurrency))
-            if probed:
-                interval = self.config.probes.interval
-                prober = Prober(
-                    upstreams[name], breakers.values(), interval, clock=time.monotonic, observe=self._probed
-                )
-                wakes.append(prober)
-                probers.append(prober)
-        for name, engine in self.config.engines.items():
-            dialect = ENGINE_DIALECTS[engine.kind]
-            upstreams[name] = self._engine_upstream(name, engine)
-            delay = min(ENGINE_DELAY, self.config.breaker.delay)
-            guards[name] = Guard(
-                upstreams[name], self._breakers(name, dialect, delay, False, []), Bulkhead(engine.concurrency)
-            )
-        for upstream in upstreams.values():
-            self._stack.push_async_callback(upstream.aclose)
-        return Network(MappingProxyType(upstreams), MappingProxyType(guards), tuple(probers))
+    def _kitchen(self) -> Kitchen:
+        media = self.config.media
+        strangers = Strangers()
+        self._stack.callback(strangers.close)
+        crew = Crew(media.workers)
+        self._stack.push_async_callback(crew.aclose)
+        exemptions = tuple(Exemption.parse(text) for text in media.fetch_allow)
+        policy = Policy(exemptions, most=media.fetch_bytes, seconds=media.fetch_seconds)
+        fetcher = Fetcher(strangers.get, strangers.resolve, policy)
+        return Kitchen(crew, fetcher, self._load_file, self._secret, round(media.megapixels * 1_000_000))
 
-    def _breakers(
-        self, upstream: str, dialect: Dialect, delay: float, probed: bool, wakes: list[Prober]
-    ) -> dict[Operation, Breaker]:
-        settings = self.config.breaker
-        breakers = {}
-        for operation in DIALECT_OPERATIONS[dialect]:
-            breakers[operation] = Breaker(
-                failures=settings.failures,
-                delay=delay,
-                successes=settings.successes,
-                clock=time.monotonic,
-                probed=probed,
-                grace=2 * self.config.probes.timeout,
-                changed=functools.partial(self._breaker_changed, upstream, operation, wakes),
-            )
-            self.metrics.breaker(upstream, operation, State.CLOSED.value)
-        return breakers
-
-    def _breaker_changed(
-        self, upstream: str, operation: Operation, wakes: list[Prober], before: State, after: State
-    ) -> None:
-        level = logging.WARNING if after is State.OPEN else logging.INFO
-        log.log(level, "breaker of %s for %s: %s -> %s", upstream, operation.value, before.value, after.value)
-        self.metrics.breaker(upstream, operation, after.value)
-        for prober in wakes:
-            prober.wake()
-
-    def _probed(self, upstream: str, fault: TargetFault | None) -> None:
-        """Counts every probe and tells of changes: an outage of an hour is one line, not hundreds."""
-        now = fault.fault if fault else None
-        self.metrics.probed(upstream, now)
-        before = self._probe_faults.get(upstream)
-        self._probe_faults[upstream] = now
-        if now is not None and now is not before:
-            log.warning("probe of %s: %s", upstream, fault)
-        elif now is None and before is not None:
-            log.info("probe of %s: it answers again", upstream)
-
-    def _upstream(self, name: str, settings: UpstreamSettings) -> HttpUpstream:
-        origin = Origin.parse(settings.base_url)
-        if origin.path.endswith("/v1"):  # both ways of writing a base URL are common; our paths have the /v1
-            origin = replace(origin, path=origin.path.removesuffix("/v1"))
-        headers = {
-            "user-agent": f"sampan/{__version__}",
-            "accept-encoding": "identity",  # frames are watched as they pass: unpacking them would cost more
-            **credentials(settings.dialect, settings.api_key),
-            **({"anthropic-version": "2023-06-01"} if settings.dialect is Dialect.ANTHROPIC else {}),
-            **{key.lower(): value for key, value in settings.headers.items()},
-        }
-        pool = Pool(
-            origin,
-            ssl_context=tls_context(settings.ca or None) if origin.secure else None,
-            proxy=settings.proxy or None,
-            headers=headers,
-            max_connections=settings.concurrency,
-        )
-        first_event = 120.0 if settings.dialect in SLOW_DIALECTS else 20.0
-        return HttpUpstream(
-            name,
-            settings.dialect,
-            pool,
-            clocks=_clocks(settings.clocks, connect=2.0, first_event=first_event),
-            probe_path=settings.probe,
-            probe_timeout=self.config.probes.timeout,
-        )
-
-    def _engine_upstream(self, name: str, engine: EngineSettings) -> HttpUpstream:
-        clocks = _clocks(engine.clocks, connect=1.0, first_event=120.0)
-        return HttpUpstream(
-            name,
-            ENGINE_DIALECTS[engine.kind],
-            Pool(Origin.parse(self.supervisor.state(name).url), headers={}, max_connections=engine.concurrency),
-            clocks=clocks,
-            probe_path="off",
-            probe_timeout=self.config.probes.timeout,
-            awake=functools.partial(self._wait_warm, name, clocks.first_event),
-        )
+    async def _load_file(self, owner: str, identifier: str) -> tuple[bytes, str]:
+        file, data = await self._files.read(owner, identifier)
+        return data, file.mime_type
 
     def _catalog(self) -> Catalog:
         routes = [
@@ -344,6 +227,8 @@ class App:
             router=router,
             limits=Limits(server.max_image, server.default_model, server.default_image_model),
             authenticate=self._identity.authenticate,
+            actor_of=self._identity.find,
+            memory=Memory(self._responses, time.time),
             has_room=lambda: self._records.has_room,
             room=self._records.wait_for_room,
             keep_record=self._keep_record,
@@ -371,25 +256,46 @@ class App:
             readiness=self.readiness,
             metrics=self.metrics.exposition,
             objects=self.objects,
+            shelves=self._shelves(),
             wall=time.time,
             keepalive=self.config.server.keepalive,
             version=__version__,
         )
+
+    def _shelves(self) -> tuple[tuple[Shelf, int], ...]:
+        server = self.config.server
+        batches = BatchesPages(self._batches, self._runner.wake, server.public_url, server.max_batch)
+        return (
+            (FilesPages(self._files, time.time, server.max_file), server.max_file + FORM_OVERHEAD),
+            (batches, server.max_batch),
+            (ResponsesPages(self._responses), SMALL_BODY),
+        )
+
+    async def _run_batched(self, owner: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        """One call of a batch, by the way of all calls."""
+        incoming = Incoming("POST", MESSAGES[0], "", {**headers, "content-type": "application/json"}, body)
+        answer = await self.pipeline.run(incoming, Anthropic(), owner)
+        if not isinstance(answer.body, bytes):
+            await answer.body.aclose()
+            raise InvalidRequest("stream: a call of a batch cannot stream", param="stream")
+        return answer.status, answer.body
 
     def _models(self) -> Mapping[str, tuple[Operation, ...]]:
         learned = {name: upstream.models for name, upstream in self.network.upstreams.items()}
         return self.catalog.models(learned)
 
     async def _sweep(self) -> None:
-        """Forgets artifacts that are older than they are kept for."""
+        """Forgets artifacts, files and responses that are older than they are kept for."""
         days = self.config.storage.artifact_days
-        while days > 0:
+        while True:
             try:
-                swept = await self.objects.sweep(days, time.time())
+                await self._files.purge()
+                await asyncio.to_thread(self._responses.sweep)
+                swept = await self.objects.sweep(days, time.time()) if days > 0 else 0
                 if swept:
                     log.info("%d artifacts older than %g days were removed", swept, days)
             except (OSError, ConfigError) as error:
-                log.error("old artifacts could not be removed: %s", error)
+                log.error("what is old could not be removed: %s", error)
             await asyncio.sleep(SWEEP_EVERY)
 
 

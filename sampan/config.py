@@ -29,10 +29,16 @@ CLIENT_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect"}
 )
 ENGINE_DIALECTS = {"reader": Dialect.ANTHROPIC, "sketcher": Dialect.OPENAI_IMAGES}
+TALK = (Operation.TEXT, Operation.VISION)
+DRAWING = (Operation.GENERATE, Operation.EDIT)
+# What servers of a dialect answer. The Responses wire is not among them: a caller's only, it is translated.
 DIALECT_OPERATIONS = {
-    Dialect.ANTHROPIC: (Operation.TEXT, Operation.VISION),
-    Dialect.OPENAI_IMAGES: (Operation.GENERATE, Operation.EDIT),
+    Dialect.ANTHROPIC: TALK,
+    Dialect.OPENAI_CHAT: TALK,
+    Dialect.OPENAI_IMAGES: DRAWING,
+    Dialect.OPENAI_EMBEDDINGS: (Operation.EMBED,),
 }
+CHAT_SERVERS = ("any", "vllm", "sglang", "llama.cpp", "ollama", "lmstudio", "openai")
 
 
 def setting(default: Any, help: str, *, minimum: float | None = None) -> Any:
@@ -62,6 +68,9 @@ class ServerSettings:
     attempts: int = setting(
         4, "Clouds that one call may really ask: its retry budget. Local targets are asked all the same.", minimum=1
     )
+    max_file: int = setting(500 * MEBIBYTE, "Largest file that may be uploaded, in bytes.", minimum=1024)
+    max_batch: int = setting(256 * MEBIBYTE, "Largest body of a message batch, in bytes.", minimum=1024)
+    batch_calls: int = setting(4, "Calls of message batches that run at once.", minimum=1)
     shutdown: float = setting(30.0, "Seconds that open answers have to end when the server stops.", minimum=0)
     default_model: str = setting("claude-sonnet-5-5", "Model of a form call that names none.")
     default_image_model: str = setting("chatgpt-image-latest", "Model of a picture call that names none.")
@@ -102,10 +111,13 @@ class BreakerSettings:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
-    dialect: Dialect = required("Wire format it speaks: `anthropic` or `openai-images`.")
+    dialect: Dialect = required("Wire format: `anthropic`, `openai-chat`, `openai-images` or `openai-embeddings`.")
     base_url: str = required("Where it is; with or without a trailing /v1.")
     api_key: str = setting("", "Key it is asked with. Callers' own keys are never handed on.")
     location: Location = setting(Location.CLOUD, "`cloud`, or `local` for a server of your own.")
+    server: str = setting(
+        "any", "What it is, where its chat dialect has ways of its own: `vllm`, `ollama`, `openai` and others."
+    )
     clocks: ClockSettings = setting(ClockSettings(), "The four clocks of an attempt.")
     proxy: str = setting("", "HTTP proxy, http://user:password@host:port.")
     ca: str = setting("", "File with further certificate authorities to trust.")
@@ -124,6 +136,19 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaSettings:
+    megapixels: float = setting(50.0, "Largest picture that is decoded, in millions of pixels.", minimum=0.1)
+    pages: int = setting(20, "Pages of a PDF that are drawn for a target which reads none.", minimum=1)
+    workers: int = setting(2, "Processes that draw pages and turn pictures.", minimum=1)
+    fetch_bytes: int = setting(32 * MEBIBYTE, "Largest picture or PDF that is fetched by its URL.", minimum=1024)
+    fetch_seconds: float = setting(20.0, "Seconds that fetching one URL may take, redirects together.", minimum=0.1)
+    fetch_allow: list[str] = setting(
+        [], "Hosts and networks that may be fetched from although they are not public: `files.lan`, `10.1.0.0/16`."
+    )
+    clean: bool = setting(True, "Take EXIF, GPS and other metadata off pictures before they leave for a cloud.")
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSettings:
     model: str = required("Public model name, or a pattern with * and ?.")
     operations: list[Operation] = required("Operations it serves.")
@@ -139,6 +164,7 @@ class Config:
     routes: list[RouteSettings] = setting([], "Public models and who answers for them.")
     breaker: BreakerSettings = setting(BreakerSettings(), "When a sick target is left alone.")
     probes: ProbeSettings = setting(ProbeSettings(), "How an outage is seen before a caller meets it.")
+    media: MediaSettings = setting(MediaSettings(), "How pictures, PDFs and links are made fit for a target.")
 
 
 SECTIONS = {
@@ -150,6 +176,7 @@ SECTIONS = {
     "routes": RouteSettings,
     "breaker": BreakerSettings,
     "probes": ProbeSettings,
+    "media": MediaSettings,
 }
 
 
@@ -324,6 +351,11 @@ def _check_places(config: Config, source: _Source) -> None:
 
 
 def _check_upstream(upstream: UpstreamSettings, path: tuple[str, ...], source: _Source) -> None:
+    if upstream.dialect not in DIALECT_OPERATIONS:
+        known = ", ".join(DIALECT_OPERATIONS)
+        raise source.error((*path, "dialect"), f"a server is asked in one of {known}, not in `{upstream.dialect}`")
+    if upstream.server not in CHAT_SERVERS:
+        raise source.error((*path, "server"), f"{upstream.server!r} is not one of {', '.join(CHAT_SERVERS)}")
     _check_url(upstream.base_url, (*path, "base_url"), source)
     if upstream.proxy:
         _check_url(upstream.proxy, (*path, "proxy"), source)
@@ -373,10 +405,28 @@ def cloud(environ: Mapping[str, str]) -> dict[str, UpstreamSettings]:
             dialect=Dialect.ANTHROPIC, base_url="https://api.anthropic.com", api_key=environ["ANTHROPIC_API_KEY"]
         )
     if environ.get("OPENAI_API_KEY"):
-        upstreams["openai"] = UpstreamSettings(
-            dialect=Dialect.OPENAI_IMAGES, base_url="https://api.openai.com/v1", api_key=environ["OPENAI_API_KEY"]
-        )
+        for name, dialect in OPENAI:
+            upstreams[name] = UpstreamSettings(
+                dialect=dialect,
+                base_url="https://api.openai.com/v1",
+                api_key=environ["OPENAI_API_KEY"],
+                server="openai",
+            )
     return upstreams
+
+
+OPENAI = (
+    ("openai", Dialect.OPENAI_IMAGES),
+    ("openai-chat", Dialect.OPENAI_CHAT),
+    ("openai-embeddings", Dialect.OPENAI_EMBEDDINGS),
+)
+# Which upstreams answer which names where nobody has said so, and the operations of the engines behind them.
+PATTERNS = (
+    (Dialect.ANTHROPIC, "claude-*", TALK),
+    (Dialect.OPENAI_CHAT, "*", TALK),
+    (Dialect.OPENAI_IMAGES, "*", DRAWING),
+    (Dialect.OPENAI_EMBEDDINGS, "*", (Operation.EMBED,)),
+)
 
 
 def embedded(
@@ -389,12 +439,13 @@ def embedded(
     for name, engine in engines.items():
         operations = list(DIALECT_OPERATIONS[ENGINE_DIALECTS[engine.kind]])
         routes.append(RouteSettings(model=name, operations=operations, targets=[name]))
-    for dialect, pattern in ((Dialect.ANTHROPIC, "claude-*"), (Dialect.OPENAI_IMAGES, "*")):
+    for dialect, pattern, served in PATTERNS:
         targets = [name for name in ordered if upstreams[name].dialect is dialect]
-        targets += [name for name, engine in engines.items() if ENGINE_DIALECTS[engine.kind] is dialect]
+        targets += [
+            name for name, engine in engines.items() if DIALECT_OPERATIONS[ENGINE_DIALECTS[engine.kind]] == served
+        ]
         if targets:
-            operations = list(DIALECT_OPERATIONS[dialect])
-            routes.append(RouteSettings(model=pattern, operations=operations, targets=targets))
+            routes.append(RouteSettings(model=pattern, operations=list(served), targets=targets))
     return engines, routes
 
 

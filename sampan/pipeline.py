@@ -19,12 +19,15 @@ import msgspec
 from sampan.core import Actor, Answer, Call, Dialect, Event, Incoming, Record, Target, Usage
 from sampan.dialects import Codec, Limits, sse
 from sampan.errors import CallError, InternalError, Interrupted, Rejected, Unavailable
+from sampan.memory import Memory, streamed
 from sampan.routing.catalog import Catalog
 from sampan.routing.router import Router, Trail
 
 log = logging.getLogger("sampan.pipeline")
 
 COMPLETED = b".completed"  # in the frames of a picture that is done
+KEEPING = (Dialect.OPENAI_IMAGES, Dialect.OPENAI_RESPONSES)
+RECEIPT = "x-sampan-receipt"
 STOPPING = "the gateway is stopping; ask again in a moment"
 REJECTED = "the upstream rejected the request"
 ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
@@ -44,6 +47,8 @@ class Parts:
     router: Router
     limits: Limits
     authenticate: Callable[[str], Actor]
+    actor_of: Callable[[str], Actor]
+    memory: Memory
     has_room: Callable[[], bool]
     room: Callable[[], Awaitable[None]]
     keep_record: Callable[[Record], None]
@@ -64,6 +69,7 @@ class Story:
         self.call: Call | None = None
         self.actor: Actor | None = None
         self.sent = 0
+        self.receipt = ""
         self._incoming = incoming
         self._codec = codec
         self._parts = parts
@@ -72,10 +78,15 @@ class Story:
         self._first = 0.0
         self._closed = False
 
+    @property
+    def asked(self) -> bytes:
+        """The body as it came."""
+        return self._incoming.body
+
     def headers(self) -> tuple[tuple[str, str], ...]:
         """What every answer says about itself."""
         said = [("request-id", self.id)]
-        if self._codec.dialect is Dialect.OPENAI_IMAGES:
+        if self._codec.dialect is not Dialect.ANTHROPIC:
             said.append(("x-request-id", self.id))  # where OpenAI's SDK looks for it
         if self.trail.target is not None:
             said += [("x-sampan-upstream", self.trail.target.upstream), ("x-sampan-tier", self.trail.target.tier)]
@@ -83,9 +94,12 @@ class Story:
             said.append(("x-sampan-attempts", str(self.trail)))
         return tuple(said)
 
-    def answering(self) -> None:
-        """The first content is here."""
+    def answering(self, headers: tuple[tuple[str, str], ...]) -> None:
+        """The first content is here, with what the upstream's client has to say about it."""
         self._first = self._parts.clock()
+        for name, value in headers:
+            if name == RECEIPT:
+                self.receipt = value
 
     def last(self, outcome: str, error: str, frame: bytes) -> bytes:
         """Closes a stream whose head said 200 but which ends with an error; returns the frame to say so."""
@@ -123,6 +137,7 @@ class Story:
                 bytes_out=self.sent,
                 first_event_ms=(self._first - self._began) * 1000 if self._first else 0.0,
                 total_ms=(now - self._began) * 1000,
+                receipt=self.receipt,
             )
         )
 
@@ -138,16 +153,23 @@ class Pipeline:
         """From now on a cancelled call is one that we broke off, not one whose caller left."""
         self._stopping = True
 
-    async def run(self, incoming: Incoming, codec: Codec) -> Answer:
-        """Never raises for a call that goes wrong: every error is an answer in the caller's dialect."""
+    async def run(self, incoming: Incoming, codec: Codec, owner: str | None = None) -> Answer:
+        """Never raises for a call that goes wrong: every error is an answer in the caller's dialect.
+
+        `owner` is the id of the key that a call without a credential is made for: one of a batch.
+        """
         parts = self._parts
         if not parts.has_room():
             await parts.room()
         parts.opened()
         story = Story(incoming, codec, parts)
         try:
-            actor = story.actor = parts.authenticate(incoming.credential)
-            call = story.call = codec.parse(incoming, parts.limits)
+            actor = parts.authenticate(incoming.credential) if owner is None else parts.actor_of(owner)
+            story.actor = actor
+            call = msgspec.structs.replace(codec.parse(incoming, parts.limits), tenant=actor.key_id)
+            if call.dialect is Dialect.OPENAI_RESPONSES:
+                call = await parts.memory.recall(call, actor)
+            story.call = call
             plan = parts.catalog.plan(call)
             if call.stream:
                 return await self._stream(story, codec, parts.router.run(call, plan, story.trail))
@@ -201,9 +223,11 @@ class Pipeline:
 
     async def _whole(self, story: Story, call: Call, actor: Actor, event: Event) -> Answer:
         """An answer that does not stream: one event."""
-        story.answering()
+        story.answering(event.headers)
         target = story.trail.target
         body = event.data
+        if call.dialect is Dialect.OPENAI_RESPONSES:
+            await self._parts.memory.keep(story.asked, call, actor, body)
         if target is not None and event.usage is not None and event.usage.images:
             body = await self._parts.keep_pictures(call, actor, target, body)
         story.sent = len(body)
@@ -211,9 +235,14 @@ class Pipeline:
         return Answer(200, (JSON, *event.headers, *story.headers()), body)
 
     async def _keep_streamed(self, story: Story, event: Event) -> None:
+        """What must be kept before the caller can ask for it: a finished picture, a whole response."""
         call, actor, target = story.call, story.actor, story.trail.target
-        if call is not None and actor is not None and target is not None and call.dialect is Dialect.OPENAI_IMAGES:
+        if call is None or actor is None or target is None:
+            return
+        if call.dialect is Dialect.OPENAI_IMAGES and COMPLETED in event.data:
             await self._parts.keep_pictures(call, actor, target, event.data)
+        elif call.dialect is Dialect.OPENAI_RESPONSES and event.usage is not None:
+            await self._parts.memory.keep(story.asked, call, actor, streamed(event.data))
 
     async def _stream(self, story: Story, codec: Codec, events: AsyncGenerator[Event, None]) -> Answer:
         """Waits for the first content, so that any fault before it is invisible; not longer than the keepalive."""
@@ -265,15 +294,16 @@ class Pipeline:
         self, story: Story, codec: Codec, event: Event, events: AsyncGenerator[Event, None]
     ) -> AsyncGenerator[bytes, None]:
         """The answer's frames from the first content on. Never a clean end for an answer that broke."""
-        story.answering()
+        story.answering(event.headers)
+        keeps = codec.dialect in KEEPING
         try:
             async with aclosing(events):
                 while True:
                     story.sent += len(event.data)
+                    if keeps:
+                        await self._keep_streamed(story, event)
                     if event.usage is not None:
                         story.close("ok", 200, usage=event.usage)
-                    if COMPLETED in event.data:
-                        await self._keep_streamed(story, event)
                     if event.data:
                         yield event.data
                     event = await anext(events)

@@ -87,7 +87,7 @@ HEAD = '[upstreams.up]\ndialect = "anthropic"\nbase_url = "http://a:1"\n'
     ("text", "message"),
     [
         ('[server]\nlisten = "x"\nkeepalive = "5"', "line 3: server.keepalive: must be a number, not '5'"),
-        ("[server]\n\nlimit = 5", "line 3: server.limit: is no setting. Known here: attempts, body_timeout"),
+        ("[server]\n\nlimit = 5", "line 3: server.limit: is no setting. Known here: attempts, batch_calls, body_timeout"),
         ("[sever]", "line 1: sever: is no setting. Known here: breaker, engines"),
         ("x = 1", "line 1: x: is no setting"),
         ("[server]\nattempts = 0", "line 2: server.attempts: must be at least 1, not 0"),
@@ -171,6 +171,7 @@ def test_without_a_file_the_engines_serve() -> None:
         ("reader", ["reader"]),
         ("sketcher", ["sketcher"]),
         ("claude-*", ["reader"]),
+        ("*", ["reader"]),
         ("*", ["sketcher"]),
     ]
 
@@ -179,17 +180,38 @@ def test_a_cloud_whose_key_is_set_comes_first() -> None:
     config = default({"ANTHROPIC_API_KEY": "sk-a", "OPENAI_API_KEY": "sk-o"})
     assert config.upstreams["claude"].api_key == "sk-a"
     assert config.upstreams["openai"].dialect is Dialect.OPENAI_IMAGES
-    assert [route.targets for route in config.routes[2:]] == [["claude", "reader"], ["openai", "sketcher"]]
+    assert [route.targets for route in config.routes[2:]] == [
+        ["claude", "reader"],
+        ["openai-chat", "reader"],
+        ["openai", "sketcher"],
+        ["openai-embeddings"],
+    ]
+    assert {config.upstreams[name].server for name in ("openai", "openai-chat", "openai-embeddings")} == {"openai"}
     assert default({"ANTHROPIC_API_KEY": ""}).upstreams == {}
 
 
 def test_a_file_without_routes_gets_the_embedded_ones() -> None:
     config = parse('[server]\nlisten = "127.0.0.1:1"\n', "f", {"ANTHROPIC_API_KEY": "sk-a"})
-    assert [route.targets for route in config.routes] == [["reader"], ["sketcher"], ["claude", "reader"], ["sketcher"]]
+    behind = [["claude", "reader"], ["reader"], ["sketcher"]]
+    assert [route.targets for route in config.routes] == [["reader"], ["sketcher"], *behind]
     config = parse(HEAD + 'location = "local"\n' + HEAD.replace("up]", "cloud]"), "f", {"ANTHROPIC_API_KEY": "sk-a"})
     assert config.routes[2].targets == ["cloud", "up", "reader"]  # the file's upstreams only, cloud before local
     config = parse('[engines.eyes]\nkind = "reader"\n', "f", {})
-    assert [(route.model, route.targets) for route in config.routes] == [("eyes", ["eyes"]), ("claude-*", ["eyes"])]
+    assert [(route.model, route.targets) for route in config.routes] == [
+        (name, ["eyes"]) for name in ("eyes", "claude-*", "*")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('dialect = "openai-responses"', "a server is asked in one of anthropic, openai-chat, "),
+        ('dialect = "openai-chat"\nserver = "gguf"', "'gguf' is not one of any, vllm, "),
+    ],
+)
+def test_what_a_server_is(line: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        parse(f'[upstreams.up]\nbase_url = "http://a"\n{line}\n', "f", {})
 
 
 def test_loading(tmp_path: Path) -> None:

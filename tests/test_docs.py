@@ -51,7 +51,7 @@ def kind_name(kind: Any) -> str:
         return "table"
     if issubclass(kind, Enum):
         return " or ".join(f"`{member.value}`" for member in kind)
-    return {str: "text", int: "whole number", float: "number"}[kind]
+    return {str: "text", int: "whole number", float: "number", bool: "yes or no"}[kind]
 
 
 def default_name(field: dataclasses.Field[Any]) -> str:
@@ -63,6 +63,8 @@ def default_name(field: dataclasses.Field[Any]) -> str:
     if field.default is dataclasses.MISSING or dataclasses.is_dataclass(field.default):
         return "none"
     value = field.default.value if isinstance(field.default, Enum) else field.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value:,}`".replace(",", "_").replace(".0`", "`")
 
 

@@ -18,7 +18,9 @@ FUNCTION_LIMIT = 60
 NOUNS = {"core", "errors"}
 CODECS = {"dialects", "config", "telemetry"}
 STORES = {"storage"}
-ROOMS = {"edge", "routing", "upstreams", "governance", "knowledge", "releases"}
+ROOMS = {"edge", "routing", "upstreams", "governance", "media", "knowledge", "releases"}
+
+PARTS = {"pipeline", "memory", "batches", "network", "console", "drill", "supervisor"}
 
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
@@ -26,11 +28,17 @@ ALLOWED: dict[str, set[str]] = {
     **{room: NOUNS for room in CODECS},
     "storage": NOUNS | CODECS,
     **{room: NOUNS | CODECS | STORES for room in ROOMS},
-    **{room: NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) for room in ("pipeline", "console", "drill")},
+    "batches": NOUNS | CODECS | STORES,
+    "memory": NOUNS | CODECS | STORES,
+    **{
+        room: NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"memory"}
+        for room in ("pipeline", "console", "drill")
+    },
     "supervisor": NOUNS | CODECS,
     "engines": NOUNS | CODECS,
-    "app": NOUNS | CODECS | STORES | ROOMS | {"pipeline", "console", "drill", "supervisor"},
-    "cli": NOUNS | CODECS | STORES | ROOMS | {"pipeline", "console", "drill", "supervisor", "app"},
+    "network": NOUNS | CODECS | STORES | ROOMS | {"supervisor"},
+    "app": NOUNS | CODECS | STORES | ROOMS | PARTS,
+    "cli": NOUNS | CODECS | STORES | ROOMS | PARTS | {"app"},
     "__main__": {"cli"},
 }
 NOT_OURS = {"core": {"msgspec"}, "errors": {"msgspec"}}  # beside the standard library

@@ -15,6 +15,7 @@ from sampan.dialects import Codec, Limits
 from sampan.dialects.anthropic import Anthropic
 from sampan.dialects.openai_images import OpenAIImages
 from sampan.errors import InvalidRequest, Rejected, Unauthenticated
+from sampan.memory import Memory
 from sampan.pipeline import Parts, Pipeline
 from sampan.routing.breaker import Breaker, State
 from sampan.routing.bulkhead import Bulkhead
@@ -26,6 +27,12 @@ ACTOR = Actor("key_1", "ann", "member")
 NO_WAIT = 60.0
 SOON = 0.005
 REQUEST = {"model": "claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+
+
+class Forgetful(Memory):
+    """Nothing is stored: `tests/acceptance` and `tests/storage` look at the real one."""
+
+    def __init__(self) -> None: ...
 
 
 class House:
@@ -52,6 +59,8 @@ class House:
                 router=Router(self.guards, 4),
                 limits=LIMITS,
                 authenticate=self._authenticate,
+                actor_of=self._authenticate,
+                memory=Forgetful(),
                 has_room=lambda: self.room is None,
                 room=self._wait_for_room,
                 keep_record=self.records.append,

@@ -9,10 +9,10 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -20,7 +20,11 @@ import msgspec
 from sampan.core import Actor, Answer, Incoming, Operation
 from sampan.dialects import Codec, models, sse
 from sampan.dialects.anthropic import Anthropic
+from sampan.dialects.openai_chat import OpenAIChat
+from sampan.dialects.openai_embeddings import OpenAIEmbeddings
 from sampan.dialects.openai_images import OpenAIImages
+from sampan.dialects.openai_responses import OpenAIResponses
+from sampan.edge.paging import speaks_anthropic
 from sampan.edge.wire import SMALL_BODY, Exchange
 from sampan.errors import CallError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestTooLarge
 from sampan.storage.objects import Objects
@@ -28,10 +32,25 @@ from sampan.storage.objects import Objects
 log = logging.getLogger("sampan.edge")
 
 MESSAGES = ("/v1/messages", "/v1/messages/count_tokens")
+CHAT = ("/v1/chat/completions",)
+RESPONSES = ("/v1/responses",)
+EMBEDDINGS = ("/v1/embeddings",)
 IMAGES = ("/v1/images/generations", "/v1/images/edits")
 JSON = ("content-type", "application/json")
 WAITING = sse.comment("waiting")
 VISIBLE = re.compile(r"[!-~]*")
+
+
+class Shelf(Protocol):
+    """Pages that belong together, behind a key."""
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        """What may be asked of a path; nothing where it is none of these pages."""
+        ...
+
+    async def handle(self, incoming: Incoming, actor: Actor) -> Answer:
+        """Raises `CallError`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +65,8 @@ class Rooms:
     readiness: Callable[[], tuple[bool, dict[str, Any]]]
     metrics: Callable[[], bytes]
     objects: Objects
+    shelves: Sequence[tuple[Shelf, int]]
+    """Each with the bytes that a body may have there."""
     wall: Callable[[], float]
     keepalive: float
     version: str
@@ -70,7 +91,14 @@ class Door:
         self._anthropic = Anthropic()
         self._openai = OpenAIImages()
         self._calls: dict[str, Codec] = {path: self._anthropic for path in MESSAGES}
-        self._calls |= {path: self._openai for path in IMAGES}
+        codecs: tuple[tuple[tuple[str, ...], Codec], ...] = (
+            (CHAT, OpenAIChat()),
+            (RESPONSES, OpenAIResponses()),
+            (EMBEDDINGS, OpenAIEmbeddings()),
+            (IMAGES, self._openai),
+        )
+        for paths, codec in codecs:
+            self._calls |= dict.fromkeys(paths, codec)
         self._pages: dict[str, Callable[[Incoming], Awaitable[Answer]]] = {
             "/": self._root,
             "/health": self._health,
@@ -87,8 +115,10 @@ class Door:
         return self._limits.seconds
 
     def limit(self, path: str) -> int:
-        """Bytes of a body; pages take none worth speaking of."""
-        return self._limits.size if path in self._calls else SMALL_BODY
+        """Bytes of a body; most pages take none worth speaking of."""
+        if path in self._calls:
+            return self._limits.size
+        return next((size for shelf, size in self._rooms.shelves if shelf.methods(path)), SMALL_BODY)
 
     def admits(self, incoming: Incoming, length: int, exchange: Exchange) -> bool:
         """Whether a large body is worth waiting for: strangers' are not."""
@@ -199,21 +229,27 @@ class Door:
             page = self._model
         elif path.startswith("/artifacts/"):
             page = self._artifact
-        if page is None and path not in self._calls:
+        if page is not None and incoming.method in ("GET", "HEAD"):
+            return await page(incoming)
+        for shelf, _ in self._rooms.shelves:
+            if incoming.method in shelf.methods(path):
+                return await shelf.handle(incoming, self._rooms.authenticate(incoming.credential))
+        allowed = self._allowed(path)
+        if not allowed and page is None:
             raise NotFound(f"there is nothing at {path[:200]}")
-        if page is None or incoming.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed(f"this path takes {self._allowed(path)} only")
-        return await page(incoming)
+        raise MethodNotAllowed(f"this path takes {allowed or 'GET, HEAD'} only")
 
     def _error(self, incoming: Incoming, error: CallError, request_id: str) -> Answer:
         codec: Codec = self._anthropic if _is_anthropic(incoming) else self._openai
         headers = [JSON]
         if isinstance(error, MethodNotAllowed):
-            headers.append(("allow", self._allowed(incoming.path)))
+            headers.append(("allow", self._allowed(incoming.path) or "GET, HEAD"))
         return Answer(codec.status(error), tuple(headers), codec.error(error, request_id))
 
     def _allowed(self, path: str) -> str:
-        return "POST" if path in self._calls else "GET, HEAD"
+        if path in self._calls:
+            return "POST"
+        return ", ".join(next((found for shelf, _ in self._rooms.shelves if (found := shelf.methods(path))), ()))
 
     async def _root(self, incoming: Incoming) -> Answer:
         said = {"name": "Sampan", "version": self._rooms.version, "ready": "/ready", "models": "/v1/models"}
@@ -256,8 +292,8 @@ class Door:
 
 
 def _is_anthropic(incoming: Incoming) -> bool:
-    """Which dialect a caller of a shared path speaks: Anthropic's SDK always names its version."""
-    return "anthropic-version" in incoming.headers or "x-api-key" in incoming.headers or incoming.path in MESSAGES
+    """Whose errors a caller of this path expects."""
+    return speaks_anthropic(incoming) or incoming.path.startswith(MESSAGES)
 
 
 def _lines(answer: Answer) -> bytes:

@@ -35,6 +35,7 @@ class Identity:
         self._log = logging.getLogger("sampan.identity")
         self._watch = keys.watch()
         self._version, self._actors = "", dict[bytes, tuple[Actor, float | None]]()
+        self._by_id = dict[str, tuple[Actor, float | None]]()
         self._used: dict[str, float] = {}
         self._touched = clock()
         self._is_failing = False
@@ -55,6 +56,13 @@ class Identity:
         self._used[actor.key_id] = now
         return actor
 
+    def find(self, key_id: str) -> Actor:
+        """The actor of a key by its id, for what was asked with it and is done later. Raises `Unauthenticated`."""
+        found = self._by_id.get(key_id)
+        if found is None or (found[1] is not None and self._clock() >= found[1]):
+            raise Unauthenticated(_NOT_VALID)
+        return found[0]
+
     def refresh(self) -> bool:
         """Loads the keys again if they changed, and says whether it did. Blocks. Raises `ConfigError`."""
         if not self._watch.changed():
@@ -68,6 +76,7 @@ class Identity:
             self._watch.forget()
             raise
         self._actors = _actors(snapshot)
+        self._by_id = {found[0].key_id: found for found in self._actors.values()}
         return True
 
     def touch(self) -> None:

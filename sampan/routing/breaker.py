@@ -14,7 +14,7 @@ from enum import StrEnum
 from types import TracebackType
 
 from sampan.core import Fault
-from sampan.errors import CallError, Rejected, TargetFault
+from sampan.errors import Rejected, TargetFault
 
 
 class State(StrEnum):
@@ -66,12 +66,12 @@ class Permit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, Rejected | CallError):
+        if error is None or isinstance(error, Rejected):
             self._breaker.succeeded(self._era)
         elif isinstance(error, TargetFault) and error.fault not in UNCOUNTED:
             self._breaker.failed(self._era)
         else:
-            self._breaker.abandoned(self._era)  # a caller that left proves nothing
+            self._breaker.abandoned(self._era)  # a caller that left proves nothing, nor a call that cannot be put to it
 
 
 class Breaker:

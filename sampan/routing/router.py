@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from sampan.core import Attempt, Call, Event, Fault, Location, Operation, Target, Upstream
-from sampan.errors import Interrupted, Rejected, TargetFault, Unavailable
+from sampan.errors import CallError, Interrupted, InvalidRequest, Rejected, TargetFault, Unavailable
 from sampan.routing.breaker import Breaker
 from sampan.routing.bulkhead import Bulkhead
 
@@ -47,12 +47,13 @@ class _Walk:
     clouds must not hide the one that stands for the outage.
     """
 
-    __slots__ = ("_attempts", "_retry_after", "_spent")
+    __slots__ = ("_attempts", "_refusal", "_retry_after", "_spent")
 
     def __init__(self, attempts: int) -> None:
         self._attempts = attempts
         self._spent = 0
         self._retry_after: float | None = None
+        self._refusal: InvalidRequest | None = None
 
     def allows(self, target: Target) -> bool:
         return self._spent < self._attempts or target.location is Location.LOCAL
@@ -63,9 +64,19 @@ class _Walk:
             known = self._retry_after
             self._retry_after = error.retry_after if known is None else min(known, error.retry_after)
 
-    def unavailable(self, trail: Trail) -> Unavailable:
+    def unfit(self, error: InvalidRequest) -> None:
+        """A target that cannot be given this call: no fault of anybody's, and another may be able to take it."""
+        self._refusal = self._refusal or error
+
+    def spent(self, trail: Trail) -> CallError:
+        """What the caller is told when nobody is left to ask."""
+        refusal = self._refusal
+        if refusal is not None and not trail.attempts:
+            return refusal
         busy = bool(trail.attempts) and trail.attempts[-1].fault is Fault.BULKHEAD_FULL
-        return Unavailable(f"no target could answer: {trail}", retry_after=self._retry_after, should_retry=busy)
+        also = f"; another cannot take it: {refusal.message}" if refusal is not None else ""
+        message = f"no target could answer: {trail}{also}"
+        return Unavailable(message, retry_after=self._retry_after, should_retry=busy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ class Router:
         self._observe = observe
 
     async def fetch(self, call: Call, plan: Sequence[Target], trail: Trail) -> Event:
-        """The whole answer to a call that does not stream. Raises `Unavailable` or `Rejected`.
+        """The whole answer to a call that does not stream. Raises `Unavailable`, `InvalidRequest` or `Rejected`.
 
         The same walk as `run` without its generators, which cost a short call more than everything else in it.
         """
@@ -108,13 +119,15 @@ class Router:
                         raise TargetFault(Fault.CUT, "the attempt ended before its answer did")
             except TargetFault as error:
                 self._move_on(call, target, trail, walk, error)
+            except InvalidRequest as error:
+                walk.unfit(error)
             except Rejected:
                 self._answered(call, target, trail)
                 raise
             else:
                 self._answered(call, target, trail)
                 return event
-        raise walk.unavailable(trail)
+        raise walk.spent(trail)
 
     async def run(self, call: Call, plan: Sequence[Target], trail: Trail) -> AsyncGenerator[Event, None]:
         """Yields the answer's events, content in the first. Raises `Unavailable`, `Rejected` or `Interrupted`."""
@@ -135,7 +148,9 @@ class Router:
                         f"the answer of {target.upstream} broke off ({error.fault.value}); ask again"
                     ) from error
                 self._move_on(call, target, trail, walk, error)
-        raise walk.unavailable(trail)
+            except InvalidRequest as error:
+                walk.unfit(error)
+        raise walk.spent(trail)
 
     def _move_on(self, call: Call, target: Target, trail: Trail, walk: _Walk, error: TargetFault) -> None:
         self._observe(target.upstream, call.operation, error.fault)

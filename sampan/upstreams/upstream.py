@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
-from sampan.core import Call, Dialect, Event, Fault, Usage
-from sampan.dialects import Watch, anthropic, fields, openai_images
+from sampan.core import Call, Dialect, Event, Fault, Preparer
+from sampan.dialects import Watch, fields
 from sampan.dialects.sse import FrameBuffer
-from sampan.errors import TargetFault
+from sampan.dialects.translation.manners import Manner, is_count
+from sampan.errors import Rejected, TargetFault
 from sampan.upstreams.faults import classify
 from sampan.upstreams.origin import Clocks
 from sampan.upstreams.pool import Pool
@@ -25,35 +26,12 @@ LISTING_LIMIT = 4 * 1024 * 1024
 # so that answers longer than SHORT_ANSWER tokens are given their time on top of the first-event clock.
 TOKENS_PER_SECOND = 50.0
 SHORT_ANSWER = 1024
+USUAL_ANSWER = 4096  # where the caller's dialect lets the limit be left out
+LIMITLESS = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES})
 
+RECEIPT = "x-sampan-receipt"
 RATE_HEADERS = ("anthropic-ratelimit-", "x-ratelimit-")
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How one dialect is spoken to a server."""
-
-    body: Callable[[Call, str | None], bytes]
-    check: Callable[[Call, bytes], Usage]
-    watch: Callable[[Call], Watch]
-
-
-def _talk_body(call: Call, model: str | None) -> bytes:
-    return call.body if model in (None, call.model) else fields.with_members(call.body, {"model": model})
-
-
-def _talk_check(call: Call, body: bytes) -> Usage:
-    return anthropic.check_count(body) if "/count_tokens" in call.path else anthropic.check(body)
-
-
-MANNERS = {
-    Dialect.ANTHROPIC: Manner(_talk_body, _talk_check, lambda call: anthropic.MessageWatch()),
-    Dialect.OPENAI_IMAGES: Manner(
-        openai_images.body_for,
-        lambda call, body: openai_images.check(body),
-        lambda call: openai_images.PictureWatch(call.pictures),
-    ),
-}
+Headers = tuple[tuple[str, str], ...]
 
 
 def credentials(dialect: Dialect, api_key: str) -> dict[str, str]:
@@ -64,39 +42,45 @@ def credentials(dialect: Dialect, api_key: str) -> dict[str, str]:
 
 
 class HttpUpstream:
-    """Speaks `dialect` to whatever its pool connects to.
+    """Speaks `dialect` to whatever its pool connects to, in the `manners` that it has for callers' dialects.
 
     `awake` is awaited before each attempt: an engine that is still warming up is waited for, within its clocks.
-    `probe_path` may also be `tcp` (connect only) or `off`.
+    `preparer` makes what a Messages request holds fit for this upstream. `probe_path` may also be `tcp` or `off`.
     """
 
     def __init__(
         self,
         name: str,
-        dialect: Dialect,
         pool: Pool,
+        manners: Mapping[Dialect, Manner],
         *,
         clocks: Clocks,
         probe_path: str,
         probe_timeout: float,
+        preparer: Preparer | None = None,
         awake: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.name = name
-        self._dialect = dialect
-        self._manner = MANNERS[dialect]
+        self._manners = manners
         self._pool = pool
         self._clocks = clocks
+        self._preparer = preparer
         self._awake = awake
         self._probe_path = probe_path
         self._probe_clocks = Clocks(probe_timeout, probe_timeout, probe_timeout, probe_timeout)
         self.models: tuple[str, ...] = ()
 
     async def fetch(self, call: Call, model: str | None) -> Event:
-        response = await self._request(call, model, "application/json")
+        manner = self._manners[call.dialect]
+        if manner.count is not None and is_count(call):
+            body, usage = manner.count(call.body)
+            return Event(body, content=True, usage=usage)
+        messages, said = await self._messages(call, model, manner)
+        response = await self._request(call, messages, model, "application/json")
         try:
-            kept = await self._accept(call, response)
-            body = await response.read(ANSWER_LIMIT)
-            return Event(body, content=True, usage=self._manner.check(call, body), headers=kept)
+            kept = await self._accept(call, messages, response)
+            body, usage = manner.whole(call, messages, await response.read(ANSWER_LIMIT))
+            return Event(body, content=True, usage=usage, headers=kept + said)
         finally:
             response.close()
 
@@ -104,48 +88,67 @@ class HttpUpstream:
         if not call.stream:
             yield await self.fetch(call, model)
             return
-        async with await self._request(call, model, "text/event-stream") as response:
-            kept = await self._accept(call, response)
-            async with aclosing(self._relay(response, self._manner.watch(call), kept)) as events:
+        manner = self._manners[call.dialect]
+        messages, said = await self._messages(call, model, manner)
+        watch = manner.watch(call, messages)
+        async with await self._request(call, messages, model, "text/event-stream") as response:
+            kept = await self._accept(call, messages, response)
+            async with aclosing(self._relay(response, watch, kept + said)) as events:
                 async for event in events:
                     yield event
 
-    async def _request(self, call: Call, model: str | None, accept: str) -> Response:
+    async def _messages(self, call: Call, model: str | None, manner: Manner) -> tuple[bytes, Headers]:
+        """The call as a Messages request that this upstream can consume, and the receipt; nothing for other talk."""
+        if manner.messages is None:
+            return b"", ()
+        messages = manner.messages(call)
+        preparer = self._preparer
+        if preparer is None or not preparer.is_needed(messages):
+            return messages, ()
+        prepared = await preparer.prepare(call, messages, model or call.model)
+        return prepared.body, ((RECEIPT, prepared.receipt),) if prepared.receipt else ()
+
+    async def _request(self, call: Call, messages: bytes, model: str | None, accept: str) -> Response:
         if self._awake is not None:
             await self._awake()
+        manner = self._manners[call.dialect]
         headers = [("content-type", call.content_type), ("accept", accept), *call.headers.items()]
-        body = self._manner.body(call, model)
-        return await self._pool.request("POST", call.path, headers=headers, body=body, clocks=self._clocks_of(call))
+        body = manner.body(call, messages, model)
+        clocks = self._clocks_of(call)
+        return await self._pool.request("POST", manner.path(call), headers=headers, body=body, clocks=clocks)
 
-    async def _accept(self, call: Call, response: Response) -> tuple[tuple[str, str], ...]:
+    async def _accept(self, call: Call, messages: bytes, response: Response) -> Headers:
         """The headers worth handing on, of an answer of the kind that was asked for. Raises for any other."""
         if response.status != 200:
-            raise classify(response.status, response.headers, await response.read(REFUSAL_LIMIT))
+            error = classify(response.status, response.headers, await response.read(REFUSAL_LIMIT))
+            refusal = self._manners[call.dialect].refusal
+            if refusal is not None and isinstance(error, Rejected):
+                raise Rejected(error.status, refusal(error.body), {"content-type": "application/json"})
+            raise error
         headers = response.headers
         streams = headers.get("content-type", "").lower().startswith("text/event-stream")
         if streams != call.stream:
-            raise await self._wrong_kind(call, response, streams)
+            raise await self._wrong_kind(call, messages, response, streams)
         return tuple([(name, value) for name, value in headers.items() if name.startswith(RATE_HEADERS)])
 
     def _clocks_of(self, call: Call) -> Clocks:
-        extra = (call.answer_tokens - SHORT_ANSWER) / TOKENS_PER_SECOND
+        tokens = call.answer_tokens or (USUAL_ANSWER if call.dialect in LIMITLESS else 0)
+        extra = (tokens - SHORT_ANSWER) / TOKENS_PER_SECOND
         if call.stream or extra <= 0:
             return self._clocks
         return replace(self._clocks, first_event=self._clocks.first_event + extra)
 
-    async def _wrong_kind(self, call: Call, response: Response, streams: bool) -> TargetFault:
+    async def _wrong_kind(self, call: Call, messages: bytes, response: Response, streams: bool) -> TargetFault:
         """A stream where a body was asked for, or the other way round; an error in it says more than its type."""
         if streams:
             return TargetFault(Fault.MALFORMED, "a stream where none was asked for")
         try:
-            self._manner.check(call, await response.read(REFUSAL_LIMIT))
+            self._manners[call.dialect].whole(call, messages, await response.read(REFUSAL_LIMIT))
         except TargetFault as fault:
             return fault
         return TargetFault(Fault.MALFORMED, "no stream where one was asked for")
 
-    async def _relay(
-        self, response: Response, watch: Watch, headers: tuple[tuple[str, str], ...]
-    ) -> AsyncGenerator[Event, None]:
+    async def _relay(self, response: Response, watch: Watch, headers: Headers) -> AsyncGenerator[Event, None]:
         """Whole frames as they come, each watched. Ends only where the dialect's terminal event was seen."""
         buffer = FrameBuffer()
         waiting = True
@@ -159,7 +162,8 @@ class HttpUpstream:
             if waiting and (seen.content or seen.ended):
                 waiting = False
                 response.first_event_seen()
-            yield Event(frames, seen.content, seen.usage if seen.ended else None, headers)
+            data = frames if seen.data is None else seen.data
+            yield Event(data, seen.content, seen.usage if seen.ended else None, headers)
             headers = ()
             if seen.ended:
                 await response.drain()
@@ -168,7 +172,8 @@ class HttpUpstream:
             if not seen_any and not buffer.pending:
                 raise TargetFault(Fault.EMPTY, "a stream without an event")
             raise TargetFault(Fault.CUT, "the stream ended without its terminal event")
-        yield Event(b"", usage=watch.feed(b"").usage)
+        last = watch.feed(b"")  # an end without a word, for servers that say none
+        yield Event(last.data or b"", last.content, last.usage)
 
     async def probe(self) -> None:
         if self._probe_path == "off":

@@ -50,6 +50,7 @@ class House:
             readiness=lambda: (self.ready, {"engines": {}}),
             metrics=lambda: b"sampan_calls_total 1.0\n",
             objects=self.objects,
+            shelves=(),
             wall=lambda: NOW,
             keepalive=keepalive,
             version="9.9",

@@ -1,0 +1,197 @@
+"""Builds everything that answers calls: upstreams by name, what guards each, and who looks at them."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from sampan import __version__
+from sampan.config import (
+    DIALECT_OPERATIONS,
+    ENGINE_DIALECTS,
+    ClockSettings,
+    Config,
+    EngineSettings,
+    UpstreamSettings,
+)
+from sampan.core import Dialect, Fault, Location, Operation
+from sampan.dialects.translation.chat_server import SERVERS
+from sampan.dialects.translation.manners import Terms, manners
+from sampan.errors import TargetFault
+from sampan.media.kitchen import Cook, Kitchen
+from sampan.media.serving import Diet
+from sampan.routing.breaker import Breaker, State
+from sampan.routing.bulkhead import Bulkhead
+from sampan.routing.probes import Prober
+from sampan.routing.router import Guard
+from sampan.supervisor import Phase, Supervisor
+from sampan.telemetry import Metrics
+from sampan.upstreams.dial import tls_context
+from sampan.upstreams.origin import Clocks, Origin
+from sampan.upstreams.pool import Pool
+from sampan.upstreams.upstream import HttpUpstream, credentials
+
+log = logging.getLogger("sampan.app")
+
+ENGINE_DELAY = 5.0  # a crashed engine is back within seconds: its breaker need not wait as long as a cloud's
+SLOW_DIALECTS = frozenset({Dialect.OPENAI_IMAGES})
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Everything that answers calls: upstreams by name with what guards them, and who looks at them."""
+
+    upstreams: Mapping[str, HttpUpstream]
+    guards: Mapping[str, Guard]
+    probers: tuple[Prober, ...]
+
+
+def _clocks(settings: ClockSettings, *, connect: float, first_event: float) -> Clocks:
+    """The clocks as set, the rest by default."""
+    return Clocks(
+        connect=settings.connect or connect,
+        first_event=settings.first_event or first_event,
+        idle=settings.idle or 30.0,
+        total=settings.total or 600.0,
+    )
+
+
+class NetworkBuilder:
+    """Used once, by `app`. It notes what breakers and probes see, for as long as the network lives."""
+
+    def __init__(self, config: Config, supervisor: Supervisor, metrics: Metrics, kitchen: Kitchen) -> None:
+        self._config = config
+        self._supervisor = supervisor
+        self._metrics = metrics
+        self._kitchen = kitchen
+        self._probe_faults: dict[str, Fault | None] = {}
+
+    def build(self) -> Network:
+        upstreams: dict[str, HttpUpstream] = {}
+        guards: dict[str, Guard] = {}
+        probers: list[Prober] = []
+        probes = self._config.probes
+        for name, settings in self._config.upstreams.items():
+            upstreams[name] = self._upstream(name, settings)
+            probed = settings.probe != "off" and probes.interval > 0
+            wakes: list[Prober] = []
+            breakers = self._breakers(name, settings.dialect, self._config.breaker.delay, probed, wakes)
+            guards[name] = Guard(upstreams[name], breakers, Bulkhead(settings.concurrency))
+            if probed:
+                prober = Prober(
+                    upstreams[name], breakers.values(), probes.interval, clock=time.monotonic, observe=self._probed
+                )
+                wakes.append(prober)
+                probers.append(prober)
+        for name, engine in self._config.engines.items():
+            upstreams[name] = self._engine(name, engine)
+            delay = min(ENGINE_DELAY, self._config.breaker.delay)
+            breakers = self._breakers(name, ENGINE_DIALECTS[engine.kind], delay, False, [])
+            guards[name] = Guard(upstreams[name], breakers, Bulkhead(engine.concurrency))
+        return Network(MappingProxyType(upstreams), MappingProxyType(guards), tuple(probers))
+
+    def _breakers(
+        self, upstream: str, dialect: Dialect, delay: float, probed: bool, wakes: list[Prober]
+    ) -> dict[Operation, Breaker]:
+        settings = self._config.breaker
+        breakers = {}
+        for operation in DIALECT_OPERATIONS[dialect]:
+            breakers[operation] = Breaker(
+                failures=settings.failures,
+                delay=delay,
+                successes=settings.successes,
+                clock=time.monotonic,
+                probed=probed,
+                grace=2 * self._config.probes.timeout,
+                changed=functools.partial(self._breaker_changed, upstream, operation, wakes),
+            )
+            self._metrics.breaker(upstream, operation, State.CLOSED.value)
+        return breakers
+
+    def _breaker_changed(
+        self, upstream: str, operation: Operation, wakes: list[Prober], before: State, after: State
+    ) -> None:
+        level = logging.WARNING if after is State.OPEN else logging.INFO
+        log.log(level, "breaker of %s for %s: %s -> %s", upstream, operation.value, before.value, after.value)
+        self._metrics.breaker(upstream, operation, after.value)
+        for prober in wakes:
+            prober.wake()
+
+    def _probed(self, upstream: str, fault: TargetFault | None) -> None:
+        """Counts every probe and tells of changes: an outage of an hour is one line, not hundreds."""
+        now = fault.fault if fault else None
+        self._metrics.probed(upstream, now)
+        before = self._probe_faults.get(upstream)
+        self._probe_faults[upstream] = now
+        if now is not None and now is not before:
+            log.warning("probe of %s: %s", upstream, fault)
+        elif now is None and before is not None:
+            log.info("probe of %s: it answers again", upstream)
+
+    def _upstream(self, name: str, settings: UpstreamSettings) -> HttpUpstream:
+        origin = Origin.parse(settings.base_url)
+        if origin.path.endswith("/v1"):  # both ways of writing a base URL are common; our paths have the /v1
+            origin = replace(origin, path=origin.path.removesuffix("/v1"))
+        headers = {
+            "user-agent": f"sampan/{__version__}",
+            "accept-encoding": "identity",  # frames are watched as they pass: unpacking them would cost more
+            **credentials(settings.dialect, settings.api_key),
+            **({"anthropic-version": "2023-06-01"} if settings.dialect is Dialect.ANTHROPIC else {}),
+            **{key.lower(): value for key, value in settings.headers.items()},
+        }
+        pool = Pool(
+            origin,
+            ssl_context=tls_context(settings.ca or None) if origin.secure else None,
+            proxy=settings.proxy or None,
+            headers=headers,
+            max_connections=settings.concurrency,
+        )
+        first_event = 120.0 if settings.dialect in SLOW_DIALECTS else 20.0
+        is_cloud = settings.location is Location.CLOUD
+        terms = Terms(time.time, SERVERS[settings.server], None if is_cloud else self._kitchen.secret)
+        return HttpUpstream(
+            name,
+            pool,
+            manners(settings.dialect, terms),
+            clocks=_clocks(settings.clocks, connect=2.0, first_event=first_event),
+            probe_path=settings.probe,
+            probe_timeout=self._config.probes.timeout,
+            preparer=self._cook(settings, is_cloud=is_cloud),
+        )
+
+    def _cook(self, settings: UpstreamSettings, *, is_cloud: bool) -> Cook:
+        """A cloud fetches links by itself; a server of one's own is given bytes, for it may have no way out."""
+        media = self._config.media
+        clean = media.clean and is_cloud
+        if settings.dialect is Dialect.ANTHROPIC:
+            diet = Diet(picture_urls=is_cloud, pdf=True, pdf_urls=is_cloud, documents=True, unknown=True, clean=clean)
+        else:
+            diet = Diet(picture_urls=is_cloud and SERVERS[settings.server].picture_links, clean=clean)
+        return self._kitchen.preparer(replace(diet, pages=media.pages), is_cloud=is_cloud)
+
+    def _engine(self, name: str, engine: EngineSettings) -> HttpUpstream:
+        clocks = _clocks(engine.clocks, connect=1.0, first_event=120.0)
+        diet = Diet(pdf=True, documents=True, clean=False)
+        return HttpUpstream(
+            name,
+            Pool(Origin.parse(self._supervisor.state(name).url), headers={}, max_connections=engine.concurrency),
+            manners(ENGINE_DIALECTS[engine.kind], Terms(time.time, secret=self._kitchen.secret)),
+            clocks=clocks,
+            probe_path="off",
+            probe_timeout=self._config.probes.timeout,
+            preparer=self._kitchen.preparer(diet, is_cloud=False),
+            awake=functools.partial(self._wait_warm, name, clocks.first_event),
+        )
+
+    async def _wait_warm(self, name: str, seconds: float) -> None:
+        """Waits for an engine that is on its way; one that has crashed is a fault at once."""
+        state = self._supervisor.state(name)
+        if state.phase is Phase.STARTING and state.crashes == 0:
+            try:
+                await self._supervisor.wait_warm(name, seconds)
+            except TimeoutError:
+                raise TargetFault(Fault.FIRST_BYTE_TIMEOUT, "the engine is still warming up") from None
