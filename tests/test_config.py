@@ -87,7 +87,7 @@ HEAD = '[upstreams.up]\ndialect = "anthropic"\nbase_url = "http://a:1"\n'
     ("text", "message"),
     [
         ('[server]\nlisten = "x"\nkeepalive = "5"', "line 3: server.keepalive: must be a number, not '5'"),
-        ("[server]\n\nlimit = 5", "line 3: server.limit: is no setting. Known here: attempts, batch_calls, body_timeout"),
+        ("[server]\n\nlimit = 5", "line 3: server.limit: is no setting. Known here: attempts, batch_calls"),
         ("[sever]", "line 1: sever: is no setting. Known here: breaker, engines"),
         ("x = 1", "line 1: x: is no setting"),
         ("[server]\nattempts = 0", "line 2: server.attempts: must be at least 1, not 0"),

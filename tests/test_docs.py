@@ -18,9 +18,10 @@ from sampan import errors
 from sampan.cli import cli
 from sampan.config import SECTIONS, Config, default, parse
 from sampan.core import Fault
-from sampan.edge.door import IMAGES, MESSAGES
+from sampan.edge.door import CHAT, EMBEDDINGS, IMAGES, MESSAGES, RESPONSES
 from sampan.routing.breaker import TRANSITIONS, UNCOUNTED
 
+CALLS = (*MESSAGES, *CHAT, *RESPONSES, *EMBEDDINGS, *IMAGES)
 DOCS = Path(__file__).parent.parent / "docs"
 
 
@@ -151,15 +152,24 @@ def test_every_verb_and_each_of_its_options_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*MESSAGES, *IMAGES, "/v1/models", "/v1/models/{id}", "/artifacts/{name}", "/health", "/ready", "/metrics"]
+    "path", [*CALLS, "/v1/models", "/v1/models/{id}", "/artifacts/{name}", "/health", "/ready", "/metrics"]
 )
 def test_every_endpoint_is_told(path: str) -> None:
-    method = "POST" if path in (*MESSAGES, *IMAGES) else "GET"
-    assert f"| `{method} {path}` |" in section(page("api.md"), "Endpoints")
+    method = "POST" if path in CALLS else "GET"
+    assert f"| `{method} {path}`" in section(page("api.md"), "Endpoints")
 
 
 @pytest.mark.parametrize(
-    "name", ["request-id", "x-sampan-upstream", "x-sampan-tier", "x-sampan-attempts", "x-should-retry", "retry-after"]
+    "name",
+    [
+        "request-id",
+        "x-sampan-upstream",
+        "x-sampan-tier",
+        "x-sampan-attempts",
+        "x-sampan-receipt",
+        "x-should-retry",
+        "retry-after",
+    ],
 )
 def test_every_header_is_told(name: str) -> None:
     assert f"| `{name}` |" in section(page("api.md"), "What every answer says about itself")
