@@ -36,6 +36,8 @@ REGION_MESSAGES = (
     "country, region, or territory not supported",
     "claude is not available in your region",
 )
+# llama.cpp without a projector says so with a 500: a model that cannot see is no sick server.
+BLIND_MESSAGES = ("image input is not supported",)
 REQUEST_STATUSES = frozenset({400, 406, 409, 411, 414, 415, 416, 422})
 
 FAULTS = {
@@ -106,6 +108,8 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> SampanErro
     account = _account(error)
     if account is not None:
         return TargetFault(account, detail, retry_after=wait)
+    if error is not None and str(error.get("message", "")).lower().startswith(BLIND_MESSAGES):
+        return TargetFault(Fault.MODEL_MISSING, detail)
     if status == 413 or (status in REQUEST_STATUSES and error is not None):
         return Rejected(status, body, {name: headers[name] for name in HANDED_ON if name in headers})
     if status == 403:  # a page of HTML: the edge in front of the API turned us away

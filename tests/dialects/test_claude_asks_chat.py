@@ -181,8 +181,15 @@ def test_tools() -> None:
     ],
 )
 def test_tool_choice(choice: Any, said: dict[str, Any]) -> None:
-    made = ask(tools=[TOOL], tool_choice=choice)
+    made = ask(tools=[TOOL], tool_choice=choice, server=SERVERS["vllm"])
     assert {name: made[name] for name in ("tool_choice", "parallel_tool_calls") if name in made} == said
+
+
+def test_a_server_that_names_no_tool_is_given_that_tool_alone() -> None:
+    other = {**TOOL, "name": "other"}
+    made = ask(tools=[other, TOOL], tool_choice={"type": "tool", "name": TOOL["name"]})
+    assert made["tool_choice"] == "required"
+    assert [tool["function"]["name"] for tool in made["tools"]] == [TOOL["name"]]
 
 
 def test_sampling_and_limits() -> None:

@@ -30,6 +30,7 @@ QUOTA = "You exceeded your current quota, please check your plan and billing det
 COUNTRY = "Country, region, or territory not supported"
 
 FAULTS = [
+    (500, openai("image input is not supported - hint: you may need to provide the mmproj"), Fault.MODEL_MISSING),
     # Anthropic
     (400, anthropic("invalid_request_error", CREDIT), Fault.BILLING),
     (400, anthropic("invalid_request_error", LIMITS), Fault.BILLING),

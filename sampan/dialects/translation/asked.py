@@ -12,12 +12,20 @@ PICTURE_TOKENS = 1000  # about a megapixel in patches of 28 pixels and four to a
 
 class _Block(msgspec.Struct):
     type: str = ""
+    text: str = ""
     source: msgspec.Raw = msgspec.Raw()
     content: msgspec.Raw = msgspec.Raw()
 
 
 class _Turn(msgspec.Struct):
     content: str | list[_Block]
+    role: str = "user"
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(block.text for block in self.content if block.type == "text")
 
 
 class _Tool(msgspec.Struct):
@@ -31,11 +39,15 @@ class _Body(msgspec.Struct):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """`input_tokens` is an estimate, for servers that report no usage or only at the end."""
+    """`input_tokens` is an estimate, for servers that report no usage or only at the end.
+
+    `prefill` is the assistant's turn that the answer goes on with.
+    """
 
     tools: frozenset[str] = frozenset()
     stops: tuple[str, ...] = ()
     input_tokens: int = 1
+    prefill: str = ""
 
 
 _body = msgspec.json.Decoder(_Body)
@@ -54,7 +66,10 @@ def asked(body: bytes) -> Asked:
     except UNREADABLE as error:
         raise invalid(error) from None
     tokens = tokens_in(size) + pictures * PICTURE_TOKENS
-    return Asked(frozenset(tool.name for tool in read.tools or ()), tuple(read.stop_sequences or ()), tokens)
+    last = read.messages[-1] if read.messages else None
+    prefill = last.text if last is not None and last.role == "assistant" else ""
+    tools = frozenset(tool.name for tool in read.tools or ())
+    return Asked(tools, tuple(read.stop_sequences or ()), tokens, prefill)
 
 
 def tokens_in(size: int) -> int:

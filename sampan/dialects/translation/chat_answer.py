@@ -91,6 +91,7 @@ class ChatAnswer(msgspec.Struct):
     object: str | None = None
     type: Any = None
     code: Any = None
+    timings: msgspec.Raw = msgspec.Raw()  # llama.cpp alone
 
     def fault(self) -> TargetFault:
         """What this says as an error: below `error`, or beside `object` in vLLM's older shape."""

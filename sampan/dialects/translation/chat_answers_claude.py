@@ -36,7 +36,7 @@ from sampan.dialects import Seen, sse
 from sampan.dialects.fields import UNREADABLE
 from sampan.dialects.message_emitter import MessageEmitter, State
 from sampan.dialects.translation.asked import Asked
-from sampan.dialects.translation.chat_answer import decode
+from sampan.dialects.translation.chat_answer import ChatAnswer, decode
 from sampan.dialects.translation.chat_blocks import Answer, BlockList, Fresh, Sign
 from sampan.dialects.translation.chat_server import ANY, ChatServer
 from sampan.errors import TargetFault
@@ -78,6 +78,7 @@ def whole(
         raise TargetFault(Fault.EMPTY, "an answer without a choice")
     if read.choices[0].message is None:
         raise TargetFault(Fault.MALFORMED, "a choice without a message")
+    _cut_prefill(read, asked.prefill)
     blocks = BlockList()
     answer = Answer(blocks, asked, server, sign, fresh)
     answer.bill.reported = read.usage
@@ -97,6 +98,13 @@ def whole(
     if details is not None:
         message["stop_details"] = details
     return _encode(message), answer.bill.usage()
+
+
+def _cut_prefill(read: ChatAnswer, prefill: str) -> None:
+    """llama.cpp repeats the turn that it goes on with in a whole answer, though not in a stream."""
+    message = read.choices[0].message if read.choices else None
+    if prefill and bytes(read.timings) and message is not None and isinstance(message.content, str):
+        message.content = message.content.removeprefix(prefill)
 
 
 class ChatToMessages:

@@ -1,6 +1,7 @@
 """How the servers that speak the chat dialect differ: every oddity has its field here, and nowhere else.
 
     field          what it says of the server                   vLLM, SGLang, llama.cpp  Ollama   LM Studio  OpenAI
+    tool_choice    how one tool is demanded                     named, llama.cpp: only   only     only       named
     prefill        how a trailing assistant turn is continued   flags                    plain    plain      refuse
     tokens         the name of the answer's limit               max_tokens               same     same       other
     reasoning      how thinking is asked for                    both                     effort   effort     effort
@@ -31,10 +32,12 @@ from typing import Literal
 class ChatServer:
     """One server's way with the chat dialect; the defaults suit a server of which nothing is known.
 
-    `prefill` "flags" sends `continue_final_message` and `add_generation_prompt`, which servers that do not know them
+    `tool_choice` "only" sends the demanded tool alone, as `required`: llama.cpp takes the object form for `auto`
+    (ggml-org/llama.cpp#26535), LM Studio refuses it. `prefill` "flags" sends `continue_final_message` and `add_generation_prompt`, which servers that do not know them
     leave alone; "plain" sends the turn only; "refuse" answers 400, for a server that would begin a new answer.
     """
 
+    tool_choice: Literal["named", "only"] = "only"
     prefill: Literal["flags", "plain", "refuse"] = "flags"
     tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     reasoning: Literal["effort", "template", "both", "none"] = "both"
@@ -55,12 +58,13 @@ ANY = ChatServer()
 SERVERS: Mapping[str, ChatServer] = MappingProxyType(
     {
         "any": ANY,
-        "vllm": ANY,
-        "sglang": ANY,
+        "vllm": ChatServer(tool_choice="named"),
+        "sglang": ChatServer(tool_choice="named"),
         "llama.cpp": ANY,
         "ollama": ChatServer(prefill="plain", reasoning="effort", effort_off="none", picture_links=False, top_k=False),
         "lmstudio": ChatServer(prefill="plain", reasoning="effort", picture_links=False),
         "openai": ChatServer(
+            tool_choice="named",
             prefill="refuse",
             tokens="max_completion_tokens",
             reasoning="effort",

@@ -93,7 +93,7 @@ def request(body: bytes, model: str | None, server: ChatServer = ANY) -> bytes:
         raise invalid(error) from None
     _refuse(asked)
     answer: Part = {"model": model or asked.model, "messages": _Conversation(asked, server).messages()}
-    answer |= _sampling(asked, server) | _tools(asked) | _reasoning(asked, server) | _format(asked)
+    answer |= _sampling(asked, server) | _tools(asked, server) | _reasoning(asked, server) | _format(asked)
     if answer["messages"][-1]["role"] == "assistant":
         if server.prefill == "refuse":
             last = f"messages.{len(asked.messages) - 1}"
@@ -145,7 +145,7 @@ def _sampling(asked: claude.Body, server: ChatServer) -> Part:
     return made
 
 
-def _tools(asked: claude.Body) -> Part:
+def _tools(asked: claude.Body, server: ChatServer) -> Part:
     choice = asked.tool_choice
     if not asked.tools:
         if choice is not None and choice.type in ("any", "tool"):
@@ -157,7 +157,11 @@ def _tools(asked: claude.Body) -> Part:
     if choice.type == "tool":
         if choice.name not in {tool.name for tool in asked.tools}:
             raise _refusal("tool_choice.name", f"no tool is named {choice.name!r}")
-        made["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+        if server.tool_choice == "named":
+            made["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+        else:
+            made["tool_choice"] = "required"
+            made["tools"] = [tool for tool in made["tools"] if tool["function"]["name"] == choice.name]
     else:
         made["tool_choice"] = CHOICES[choice.type]
     if choice.disable_parallel_tool_use:
