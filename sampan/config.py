@@ -18,7 +18,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
-from sampan.core import Dialect, Location, Operation
+from sampan.core import Continuing, Dialect, Location, Operation
 from sampan.errors import ConfigError
 
 T = TypeVar("T")
@@ -81,7 +81,9 @@ class ServerSettings:
 class StorageSettings:
     database: str = setting("sqlite", "Where keys and records are kept: `sqlite`.")
     objects: str = setting("folder", "Where artifacts are kept: `folder`.")
-    state: str = setting("memory", "Where breakers are kept: `memory`.")
+    state: str = setting(
+        "memory", "Where breakers are kept: `memory`, or `redis://user:password@host:port/db` to share them."
+    )
     link_lifetime: int = setting(3600, "Seconds that a signed artifact link works.", minimum=1)
     artifact_days: float = setting(30.0, "Days that an artifact is kept; 0 keeps it for ever.", minimum=0)
 
@@ -94,6 +96,11 @@ class ClockSettings:
     )
     idle: float | None = setting(None, "Seconds between two pieces of an answer. Default 30.", minimum=0.01)
     total: float | None = setting(None, "Seconds for the whole attempt. Default 600.", minimum=0.01)
+    rate: float | None = setting(
+        None,
+        "Bytes a second that a stream must bring, over any five seconds. Default 0: any.",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,14 @@ class UpstreamSettings:
     proxy: str = setting("", "HTTP proxy, http://user:password@host:port.")
     ca: str = setting("", "File with further certificate authorities to trust.")
     headers: Mapping[str, str] = setting({}, "Further headers to send with each call.")
-    concurrency: int = setting(256, "Calls it may have open at once; more is `bulkhead_full`.", minimum=1)
+    concurrency: int = setting(256, "Calls it may have open at once; more wait, or are `bulkhead_full`.", minimum=1)
+    queue: int | None = setting(
+        None, "Calls that may wait for one of these to end. Default 0; 64 where `location` is `local`.", minimum=0
+    )
+    queue_seconds: float = setting(10.0, "Seconds that a call may wait so; 0 lets none wait.", minimum=0)
+    continues: str = setting(
+        "", "How it goes on with an answer that another began: `prefill`, `ask` or `no`. Empty: as its server can."
+    )
     probe: str = setting("/v1/models", "Path of the free probe; `tcp` only connects, `off` never probes.")
 
 
@@ -131,7 +145,9 @@ class EngineSettings:
     kind: str = required("Which program it is: `reader` or `sketcher`.")
     listen: str = setting("", "Address and port; empty takes a free one on 127.0.0.1.")
     threads: int = setting(1, "Calls it works on at once; the others wait in its queue.", minimum=1)
-    concurrency: int = setting(64, "Calls it may have open at once; more is `bulkhead_full`.", minimum=1)
+    concurrency: int = setting(64, "Calls it may have open at once; more wait, or are `bulkhead_full`.", minimum=1)
+    queue: int = setting(64, "Calls that may wait for one of these to end.", minimum=0)
+    queue_seconds: float = setting(10.0, "Seconds that a call may wait so; 0 lets none wait.", minimum=0)
     clocks: ClockSettings = setting(ClockSettings(), "The four clocks of an attempt.")
 
 
@@ -313,9 +329,11 @@ def split_listen(listen: str) -> tuple[str, int]:
 
 def _check(config: Config, source: _Source) -> Config:
     """What no single value can know: that names exist, that dialects fit, that stores are ones we have."""
-    for name, known in (("database", "sqlite"), ("objects", "folder"), ("state", "memory")):
+    for name, known in (("database", "sqlite"), ("objects", "folder")):
         if getattr(config.storage, name) != known:
             raise source.error(("storage", name), f"only `{known}` can be used in this version")
+    if config.storage.state != "memory":
+        _check_state(config.storage.state, source)
     if config.server.log_level not in ("debug", "info", "warning", "error"):
         raise source.error(("server", "log_level"), "must be debug, info, warning or error")
     _check_places(config, source)
@@ -354,6 +372,8 @@ def _check_upstream(upstream: UpstreamSettings, path: tuple[str, ...], source: _
     if upstream.dialect not in DIALECT_OPERATIONS:
         known = ", ".join(DIALECT_OPERATIONS)
         raise source.error((*path, "dialect"), f"a server is asked in one of {known}, not in `{upstream.dialect}`")
+    if upstream.continues not in ("", *Continuing):
+        raise source.error((*path, "continues"), f"{upstream.continues!r} is not one of {', '.join(Continuing)}")
     if upstream.server not in CHAT_SERVERS:
         raise source.error((*path, "server"), f"{upstream.server!r} is not one of {', '.join(CHAT_SERVERS)}")
     _check_url(upstream.base_url, (*path, "base_url"), source)
@@ -379,6 +399,17 @@ def _check_url(url: str, path: tuple[str, ...], source: _Source) -> None:
         fits = False
     if not fits:
         raise source.error(path, "must be a URL such as https://host:port")
+
+
+def _check_state(url: str, source: _Source) -> None:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme == "redis" and bool(parts.hostname) and parts.port != 0
+        fits = fits and re.fullmatch(r"(/[0-9]{0,5})?", parts.path) is not None and not parts.query + parts.fragment
+    except ValueError:
+        fits = False
+    if not fits:  # the value is not shown: there is a password in it
+        raise source.error(("storage", "state"), "must be `memory`, or a URL such as redis://user:password@host:6379/0")
 
 
 def _check_route(route: RouteSettings, path: tuple[str, ...], dialects: Mapping[str, Dialect], source: _Source) -> None:

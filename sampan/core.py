@@ -73,6 +73,14 @@ class Fault(StrEnum):
     BULKHEAD_FULL = "bulkhead_full"
 
 
+class Continuing(StrEnum):
+    """How a target goes on with an answer that another one began."""
+
+    NO = "no"
+    PREFILL = "prefill"
+    ASK = "ask"
+
+
 class Usage(msgspec.Struct, frozen=True):
     """What an answer cost, in the units of the upstream that gave it."""
 
@@ -118,7 +126,8 @@ class Call(msgspec.Struct, frozen=True):
 
     `path` with its query is what an upstream of the same dialect is asked for. `answer_tokens` is the longest
     answer that the caller allows (0: unknown), `pictures` how many are asked for, `url_wanted` that they are to come
-    back as links. `tenant` is whose call it is, `echo` what the answer repeats of it where its dialect wants that.
+    back as links. `tenant` is whose call it is, `echo` what the answer repeats of it where its dialect wants that,
+    `partial` what another target has said of the answer already.
     """
 
     dialect: Dialect
@@ -134,6 +143,7 @@ class Call(msgspec.Struct, frozen=True):
     url_wanted: bool = False
     tenant: str = ""
     echo: Mapping[str, Any] = {}
+    partial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +245,9 @@ class Upstream(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def continues(self) -> Continuing: ...
 
     async def fetch(self, call: Call, model: str | None) -> Event:
         """The whole answer to a call that does not stream, its usage in it. Raises as `attempt` does."""

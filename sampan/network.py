@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
+import random
+import secrets
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from sampan import __version__
 from sampan.config import (
@@ -18,26 +23,30 @@ from sampan.config import (
     EngineSettings,
     UpstreamSettings,
 )
-from sampan.core import Dialect, Fault, Location, Operation
+from sampan.core import Continuing, Dialect, Fault, Location, Operation
 from sampan.dialects.translation.chat_server import SERVERS
 from sampan.dialects.translation.manners import Terms, manners
-from sampan.errors import TargetFault
+from sampan.errors import ConfigError, TargetFault
 from sampan.media.kitchen import Cook, Kitchen
 from sampan.media.serving import Diet
-from sampan.routing.breaker import Breaker, State
+from sampan.routing.breaker import Breaker
+from sampan.routing.breaker import State as BreakerState
 from sampan.routing.bulkhead import Bulkhead
 from sampan.routing.probes import Prober
 from sampan.routing.router import Guard
+from sampan.routing.sharing import Sharing
+from sampan.storage.state import State
 from sampan.supervisor import Phase, Supervisor
 from sampan.telemetry import Metrics
 from sampan.upstreams.dial import tls_context
 from sampan.upstreams.origin import Clocks, Origin
 from sampan.upstreams.pool import Pool
-from sampan.upstreams.upstream import HttpUpstream, credentials
+from sampan.upstreams.upstream import Habits, HttpUpstream, credentials
 
 log = logging.getLogger("sampan.app")
 
 ENGINE_DELAY = 5.0  # a crashed engine is back within seconds: its breaker need not wait as long as a cloud's
+LOCAL_QUEUE = 64  # calls that wait for a server of one's own
 SLOW_DIALECTS = frozenset({Dialect.OPENAI_IMAGES})
 
 
@@ -48,6 +57,7 @@ class Network:
     upstreams: Mapping[str, HttpUpstream]
     guards: Mapping[str, Guard]
     probers: tuple[Prober, ...]
+    sharing: Sharing
 
 
 def _clocks(settings: ClockSettings, *, connect: float, first_event: float) -> Clocks:
@@ -57,18 +67,47 @@ def _clocks(settings: ClockSettings, *, connect: float, first_event: float) -> C
         first_event=settings.first_event or first_event,
         idle=settings.idle or 30.0,
         total=settings.total or 600.0,
+        rate=settings.rate or 0.0,
     )
+
+
+def _continuing(settings: UpstreamSettings) -> Continuing:
+    """As set, or as the server can: talk only, and asked where a prefill would begin a new answer."""
+    if settings.continues:
+        return Continuing(settings.continues)
+    if settings.dialect not in (Dialect.ANTHROPIC, Dialect.OPENAI_CHAT):
+        return Continuing.NO
+    return Continuing.ASK if SERVERS[settings.server].prefill == "refuse" else Continuing.PREFILL
+
+
+def _place(name: str, settings: UpstreamSettings) -> str:
+    """What an upstream is called among servers that share their state: never the same for two that are not.
+
+    A URL of this machine means another server on every other one.
+    """
+    host = urlsplit(settings.base_url).hostname or ""
+    own = socket.gethostname() if host in ("localhost", "::1") or host.startswith("127.") else ""
+    words = "\n".join((settings.dialect, settings.base_url, settings.proxy, own))
+    return f"{name}:{hashlib.sha256(words.encode()).hexdigest()[:12]}"
 
 
 class NetworkBuilder:
     """Used once, by `app`. It notes what breakers and probes see, for as long as the network lives."""
 
-    def __init__(self, config: Config, supervisor: Supervisor, metrics: Metrics, kitchen: Kitchen) -> None:
+    def __init__(
+        self, config: Config, supervisor: Supervisor, metrics: Metrics, kitchen: Kitchen, state: State
+    ) -> None:
         self._config = config
         self._supervisor = supervisor
         self._metrics = metrics
         self._kitchen = kitchen
         self._probe_faults: dict[str, Fault | None] = {}
+        self._state_up: bool | None = None
+        # Servers put their probes off by amounts of their own: one of them is the first, the others need not look.
+        put_off = random.uniform(0.1, 0.3)
+        self._sharing = Sharing(
+            state, secrets.token_hex(4), time.monotonic, put_off=put_off, observe=self._state_changed
+        )
 
     def build(self) -> Network:
         upstreams: dict[str, HttpUpstream] = {}
@@ -80,19 +119,31 @@ class NetworkBuilder:
             probed = settings.probe != "off" and probes.interval > 0
             wakes: list[Prober] = []
             breakers = self._breakers(name, settings.dialect, self._config.breaker.delay, probed, wakes)
-            guards[name] = Guard(upstreams[name], breakers, Bulkhead(settings.concurrency))
+            guards[name] = Guard(upstreams[name], breakers, self._bulkhead(name, settings))
             if probed:
                 prober = Prober(
                     upstreams[name], breakers.values(), probes.interval, clock=time.monotonic, observe=self._probed
                 )
                 wakes.append(prober)
                 probers.append(prober)
+                self._sharing.add_prober(name, _place(name, settings), prober, probes.interval)
+            self._sharing.add(_place(name, settings), breakers, self._config.breaker.delay)
         for name, engine in self._config.engines.items():
             upstreams[name] = self._engine(name, engine)
             delay = min(ENGINE_DELAY, self._config.breaker.delay)
             breakers = self._breakers(name, ENGINE_DIALECTS[engine.kind], delay, False, [])
-            guards[name] = Guard(upstreams[name], breakers, Bulkhead(engine.concurrency))
-        return Network(MappingProxyType(upstreams), MappingProxyType(guards), tuple(probers))
+            guards[name] = Guard(upstreams[name], breakers, self._bulkhead(name, engine))
+        return Network(MappingProxyType(upstreams), MappingProxyType(guards), tuple(probers), self._sharing)
+
+    def _bulkhead(self, upstream: str, settings: UpstreamSettings | EngineSettings) -> Bulkhead:
+        """A cloud that is full is passed by: there may be another. Behind a server of one's own there is nobody."""
+        queue = settings.queue
+        if queue is None:
+            local = isinstance(settings, UpstreamSettings) and settings.location is Location.LOCAL
+            queue = LOCAL_QUEUE if local else 0
+        bulkhead = Bulkhead(settings.concurrency, queue=queue, seconds=settings.queue_seconds)
+        self._metrics.bulkhead(upstream, bulkhead)
+        return bulkhead
 
     def _breakers(
         self, upstream: str, dialect: Dialect, delay: float, probed: bool, wakes: list[Prober]
@@ -109,28 +160,39 @@ class NetworkBuilder:
                 grace=2 * self._config.probes.timeout,
                 changed=functools.partial(self._breaker_changed, upstream, operation, wakes),
             )
-            self._metrics.breaker(upstream, operation, State.CLOSED.value)
+            self._metrics.breaker(upstream, operation, BreakerState.CLOSED.value)
         return breakers
 
     def _breaker_changed(
-        self, upstream: str, operation: Operation, wakes: list[Prober], before: State, after: State
+        self, upstream: str, operation: Operation, wakes: list[Prober], before: BreakerState, after: BreakerState
     ) -> None:
-        level = logging.WARNING if after is State.OPEN else logging.INFO
+        level = logging.WARNING if after is BreakerState.OPEN else logging.INFO
         log.log(level, "breaker of %s for %s: %s -> %s", upstream, operation.value, before.value, after.value)
         self._metrics.breaker(upstream, operation, after.value)
         for prober in wakes:
             prober.wake()
+        self._sharing.wake()
 
     def _probed(self, upstream: str, fault: TargetFault | None) -> None:
         """Counts every probe and tells of changes: an outage of an hour is one line, not hundreds."""
         now = fault.fault if fault else None
         self._metrics.probed(upstream, now)
+        self._sharing.probed(upstream, fault is None)
         before = self._probe_faults.get(upstream)
         self._probe_faults[upstream] = now
         if now is not None and now is not before:
             log.warning("probe of %s: %s", upstream, fault)
         elif now is None and before is not None:
             log.info("probe of %s: it answers again", upstream)
+
+    def _state_changed(self, error: ConfigError | None) -> None:
+        """One line a change: breakers go on without it, each server by itself."""
+        before, self._state_up = self._state_up, error is None
+        self._metrics.shared_state(error is None)
+        if error is not None:
+            log.warning("the state of breakers is not shared or kept for now: %s", error)
+        elif before is False:
+            log.info("the state of breakers is shared and kept again")
 
     def _upstream(self, name: str, settings: UpstreamSettings) -> HttpUpstream:
         origin = Origin.parse(settings.base_url)
@@ -157,9 +219,12 @@ class NetworkBuilder:
             name,
             pool,
             manners(settings.dialect, terms),
-            clocks=_clocks(settings.clocks, connect=2.0, first_event=first_event),
-            probe_path=settings.probe,
-            probe_timeout=self._config.probes.timeout,
+            Habits(
+                clocks=_clocks(settings.clocks, connect=2.0, first_event=first_event),
+                probe_path=settings.probe,
+                probe_timeout=self._config.probes.timeout,
+                continues=_continuing(settings),
+            ),
             preparer=self._cook(settings, is_cloud=is_cloud),
         )
 
@@ -180,9 +245,7 @@ class NetworkBuilder:
             name,
             Pool(Origin.parse(self._supervisor.state(name).url), headers={}, max_connections=engine.concurrency),
             manners(ENGINE_DIALECTS[engine.kind], Terms(time.time, secret=self._kitchen.secret)),
-            clocks=clocks,
-            probe_path="off",
-            probe_timeout=self._config.probes.timeout,
+            Habits(clocks=clocks, probe_path="off", probe_timeout=self._config.probes.timeout),
             preparer=self._kitchen.preparer(diet, is_cloud=False),
             awake=functools.partial(self._wait_warm, name, clocks.first_event),
         )

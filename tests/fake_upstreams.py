@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from sampan.core import Call, Dialect, Event, Fault, Location, Operation, Target, Tier, Usage
+from sampan.core import Call, Continuing, Dialect, Event, Fault, Location, Operation, Target, Tier, Usage
 from sampan.errors import TargetFault
 
 
@@ -58,8 +58,15 @@ def fault(kind: Fault, retry_after: float | None = None) -> TargetFault:
 class Scripted:
     """Does the steps of its next script at each attempt, the last script again and again, and notes how it ended."""
 
-    def __init__(self, name: str, *scripts: Sequence[Step], probes: Sequence[Fault | None] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        *scripts: Sequence[Step],
+        probes: Sequence[Fault | None] = (),
+        continues: Continuing = Continuing.NO,
+    ) -> None:
         self.name = name
+        self.continues = continues
         self.asked: list[tuple[Call, str | None]] = []
         self.ends: list[str] = []
         self.probed = 0

@@ -1,7 +1,8 @@
 """Walks a plan: permit, slot, one attempt; a fault before the first content moves on to the next target.
 
-The first content event is the point of no return: until then nothing has reached the caller. After it, a fault is
-raised as `Interrupted`, so that the caller gets an error event and never a clean end.
+Until the first content event nothing has reached the caller, and any fault moves on for free. After it, the next target
+that can goes on in the same stream (`dialects.handover`); where none can, the fault is raised as `Interrupted`, so that
+the caller gets an error event and never a clean end.
 """
 
 from __future__ import annotations
@@ -10,12 +11,29 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from sampan.core import Attempt, Call, Event, Fault, Location, Operation, Target, Upstream
+import msgspec
+
+from sampan.core import (
+    Attempt,
+    Call,
+    Continuing,
+    Dialect,
+    Event,
+    Fault,
+    Location,
+    Operation,
+    Target,
+    Upstream,
+    Usage,
+)
+from sampan.dialects import sse
+from sampan.dialects.handover import OPT_IN, Seam, seam
 from sampan.errors import CallError, Interrupted, InvalidRequest, Rejected, TargetFault, Unavailable
 from sampan.routing.breaker import Breaker
 from sampan.routing.bulkhead import Bulkhead
 
 HELD_LIMIT = 1024 * 1024  # bytes of opening frames that wait for content: pings need a few hundred
+SAID_LIMIT = 4 * 1024 * 1024  # bytes of a stream that are kept so that another can go on with it
 
 
 @dataclass(slots=True)
@@ -130,27 +148,50 @@ class Router:
         raise walk.spent(trail)
 
     async def run(self, call: Call, plan: Sequence[Target], trail: Trail) -> AsyncGenerator[Event, None]:
-        """Yields the answer's events, content in the first. Raises `Unavailable`, `Rejected` or `Interrupted`."""
+        """Yields the answer's events, content in the first. Raises `Unavailable`, `Rejected` or `Interrupted`.
+
+        After content was sent, a target that breaks is followed by the next one that can go on where it stopped.
+        """
         walk = _Walk(self._attempts)
-        for target in plan:
-            if not walk.allows(target):
+        said = _Said(call.dialect)
+        seam: Seam | None = None
+        for position, target in enumerate(plan):
+            if not walk.allows(target) or (seam is not None and not self._continues(target)):
                 continue
+            said.wanted = call.stream and any(map(self._continues, plan[position + 1 :]))
+            begun = False
             try:
-                async with aclosing(self._ask(call, target, trail)) as events:
+                async with aclosing(self._ask(call, target, trail, seam)) as events:
                     async for event in events:
+                        begun = True
+                        said.add(event.data)
                         yield event
                 return
             except TargetFault as error:
-                if trail.target is not None:
-                    self._observe(target.upstream, call.operation, error.fault)
-                    trail.broke(target, error.fault)
-                    raise Interrupted(
-                        f"the answer of {target.upstream} broke off ({error.fault.value}); ask again"
-                    ) from error
-                self._move_on(call, target, trail, walk, error)
+                if not begun:
+                    self._move_on(call, target, trail, walk, error)
+                    continue
+                self._observe(target.upstream, call.operation, error.fault)
+                trail.broke(target, error.fault)
+                seam = said.seam(call, target, plan[position + 1 :], self._guards)
+                if seam is None:
+                    raise _interrupted(target, error) from error
+                if seam.whole:
+                    yield Event(seam.end(), usage=seam.usage)
+                    return
+                call = msgspec.structs.replace(call, partial=seam.text)
             except InvalidRequest as error:
                 walk.unfit(error)
+            except Rejected:
+                if seam is None:
+                    raise
+                # The target refuses to go on from there: nobody's mistake that the caller could mend.
+        if seam is not None:
+            raise Interrupted(f"the answer broke off and nobody could go on with it ({trail}); ask again")
         raise walk.spent(trail)
+
+    def _continues(self, target: Target) -> bool:
+        return self._guards[target.upstream].upstream.continues is not Continuing.NO
 
     def _move_on(self, call: Call, target: Target, trail: Trail, walk: _Walk, error: TargetFault) -> None:
         self._observe(target.upstream, call.operation, error.fault)
@@ -161,33 +202,86 @@ class Router:
         trail.answered_by(target)
         self._observe(target.upstream, call.operation, None)
 
-    async def _ask(self, call: Call, target: Target, trail: Trail) -> AsyncGenerator[Event, None]:
-        """One attempt, its opening frames held back until there is content."""
+    async def _ask(self, call: Call, target: Target, trail: Trail, seam: Seam | None) -> AsyncGenerator[Event, None]:
+        """One attempt, its opening frames held back until there is content; joined to what was said before it."""
         guard = self._guards[target.upstream]
         held: list[Event] = []
         size = 0
-        ended = False
+        begun = ended = False
         try:
             with guard.bulkhead, guard.breakers[call.operation].permit():
                 async with aclosing(guard.upstream.attempt(call, target.model)) as events:
                     async for event in events:
                         ended = event.usage is not None
-                        if trail.target is None:
+                        if not begun:
                             held.append(event)
                             size += len(event.data)
                             if not event.content and not ended:
                                 if size > HELD_LIMIT:
                                     raise TargetFault(Fault.MALFORMED, f"{size} bytes without content")
                                 continue
+                            begun = True
                             trail.answered_by(target)
                             event = _joined(held)
+                            if seam is not None:
+                                truth = sse.comment(f"x-sampan-upstream: {target.upstream}; x-sampan-attempts: {trail}")
+                                event = _spliced(seam, event, truth)
+                        elif seam is not None:
+                            event = _spliced(seam, event, b"")
                         yield event
                 if not ended:  # an upstream that keeps its word raises this itself, and says more
                     raise TargetFault(Fault.CUT, "the attempt ended before its answer did")
         except Rejected:
-            self._answered(call, target, trail)
+            if seam is None:
+                self._answered(call, target, trail)
+            else:
+                trail.add(target, Fault.MALFORMED)
             raise
         self._observe(target.upstream, call.operation, None)
+
+
+class _Said:
+    """What a caller has been sent of an answer, as long as somebody could go on with it."""
+
+    __slots__ = ("_dialect", "_frames", "_size", "wanted")
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._frames: list[bytes] | None = []
+        self._size = 0
+        self.wanted = False
+
+    def add(self, frames: bytes) -> None:
+        if self._frames is None:
+            return
+        self._size += len(frames)
+        if not self.wanted or self._size > SAID_LIMIT:
+            self._frames = None
+        else:
+            self._frames.append(frames)
+
+    def seam(self, call: Call, broken: Target, rest: Sequence[Target], guards: Mapping[str, Guard]) -> Seam | None:
+        """Where the next of the `rest` that can goes on; None where nobody can."""
+        following = [target for target in rest if guards[target.upstream].upstream.continues is not Continuing.NO]
+        if self._frames is None or not following:
+            return None
+        first = following[0]
+        announced = OPT_IN in call.headers.get("anthropic-beta", "")
+        models = (broken.model or call.model, first.model or call.model) if announced else None
+        asked = any(guards[target.upstream].upstream.continues is Continuing.ASK for target in following)
+        return seam(self._dialect, self._frames, asked=asked, models=models)
+
+
+def _interrupted(target: Target, error: TargetFault) -> Interrupted:
+    return Interrupted(f"the answer of {target.upstream} broke off ({error.fault.value}); ask again")
+
+
+def _spliced(seam: Seam, event: Event, before: bytes) -> Event:
+    usage = event.usage
+    if usage is not None:
+        said = seam.usage
+        usage = Usage(usage.input_tokens + said.input_tokens, usage.output_tokens + said.output_tokens)
+    return Event(before + seam.join(event.data), event.content, usage, event.headers)
 
 
 def _joined(events: Sequence[Event]) -> Event:

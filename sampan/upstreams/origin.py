@@ -18,13 +18,15 @@ class Clocks:
 
     `connect` covers names, TCP, the proxy's CONNECT and TLS together. `first_event` runs from the last byte of the
     request that could be sent until `Response.first_event_seen`; `idle` between two chunks after that, while the
-    reader waits; `total` from the call of `Pool.request`.
+    reader waits; `total` from the call of `Pool.request`. `rate` is no clock but the bytes a second that a stream must
+    bring; 0: any.
     """
 
     connect: float = 2.0
     first_event: float = 20.0
     idle: float = 30.0
     total: float = 600.0
+    rate: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("connect", "first_event", "idle", "total"):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from sampan.core import Call, Dialect, Event, Fault, Preparer
-from sampan.dialects import Watch, fields
+from sampan.core import Call, Continuing, Dialect, Event, Fault, Preparer
+from sampan.dialects import Watch, fields, handover
 from sampan.dialects.sse import FrameBuffer
 from sampan.dialects.translation.manners import Manner, is_count
 from sampan.errors import Rejected, TargetFault
@@ -29,6 +30,7 @@ SHORT_ANSWER = 1024
 USUAL_ANSWER = 4096  # where the caller's dialect lets the limit be left out
 LIMITLESS = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES})
 
+PACE_SECONDS = 5.0
 RECEIPT = "x-sampan-receipt"
 RATE_HEADERS = ("anthropic-ratelimit-", "x-ratelimit-")
 Headers = tuple[tuple[str, str], ...]
@@ -41,11 +43,21 @@ def credentials(dialect: Dialect, api_key: str) -> dict[str, str]:
     return {"x-api-key": api_key} if dialect is Dialect.ANTHROPIC else {"authorization": f"Bearer {api_key}"}
 
 
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How an upstream is dealt with. `probe_path` may also be `tcp` or `off`; `probe_timeout` is in seconds."""
+
+    clocks: Clocks
+    probe_path: str
+    probe_timeout: float
+    continues: Continuing = Continuing.NO
+
+
 class HttpUpstream:
     """Speaks `dialect` to whatever its pool connects to, in the `manners` that it has for callers' dialects.
 
     `awake` is awaited before each attempt: an engine that is still warming up is waited for, within its clocks.
-    `preparer` makes what a Messages request holds fit for this upstream. `probe_path` may also be `tcp` or `off`.
+    `preparer` makes what a Messages request holds fit for this upstream.
     """
 
     def __init__(
@@ -53,21 +65,20 @@ class HttpUpstream:
         name: str,
         pool: Pool,
         manners: Mapping[Dialect, Manner],
+        habits: Habits,
         *,
-        clocks: Clocks,
-        probe_path: str,
-        probe_timeout: float,
         preparer: Preparer | None = None,
         awake: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.name = name
+        self.continues = habits.continues
         self._manners = manners
         self._pool = pool
-        self._clocks = clocks
+        self._clocks = habits.clocks
         self._preparer = preparer
         self._awake = awake
-        self._probe_path = probe_path
-        self._probe_clocks = Clocks(probe_timeout, probe_timeout, probe_timeout, probe_timeout)
+        self._probe_path = habits.probe_path
+        self._probe_clocks = Clocks(*[habits.probe_timeout] * 4)
         self.models: tuple[str, ...] = ()
 
     async def fetch(self, call: Call, model: str | None) -> Event:
@@ -102,6 +113,8 @@ class HttpUpstream:
         if manner.messages is None:
             return b"", ()
         messages = manner.messages(call)
+        if call.partial:
+            messages = handover.continued(messages, call.partial, asked=self.continues is Continuing.ASK)
         preparer = self._preparer
         if preparer is None or not preparer.is_needed(messages):
             return messages, ()
@@ -153,7 +166,9 @@ class HttpUpstream:
         buffer = FrameBuffer()
         waiting = True
         seen_any = False
+        pace = _Pace(self._clocks.rate)
         while chunk := await response.more():
+            pace.add(len(chunk))
             frames = buffer.feed(chunk)
             if not frames:
                 continue
@@ -191,6 +206,31 @@ class HttpUpstream:
 
     async def aclose(self) -> None:
         await self._pool.aclose()
+
+
+class _Pace:
+    """Sees a stream that drips: alive by every clock, and useless. `rate` is in bytes a second; 0 lets any pass."""
+
+    __slots__ = ("_bytes", "_rate", "_since")
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._bytes = 0
+        self._since = 0.0
+
+    def add(self, size: int) -> None:
+        """Raises `TargetFault` where less than `rate` came, on average, over `PACE_SECONDS`."""
+        if not self._rate:
+            return
+        now = asyncio.get_running_loop().time()
+        if not self._since:
+            self._since = now
+        self._bytes += size
+        passed = now - self._since
+        if passed >= PACE_SECONDS:
+            if self._bytes < self._rate * passed:
+                raise TargetFault(Fault.IDLE_TIMEOUT, f"less than {self._rate:g} bytes a second")
+            self._bytes, self._since = 0, now
 
 
 class _Listed(msgspec.Struct):

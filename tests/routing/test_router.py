@@ -162,7 +162,7 @@ async def test_a_full_bulkhead_is_no_failure_and_worth_another_try() -> None:
     with pytest.raises(Unavailable) as spent:
         await yard.ask()
     assert str(yard.trail) == "a=bulkhead_full"
-    assert spent.value.should_retry and spent.value.retry_after == 1.0
+    assert spent.value.should_retry and 1.0 <= (spent.value.retry_after or 0) < 1.25
     gate.open()
     await asyncio.gather(*tasks)
     assert yard.breaker("a").state is State.CLOSED

@@ -18,7 +18,7 @@ from sampan.errors import Rejected, TargetFault
 from sampan.upstreams.head import HeadBlock
 from sampan.upstreams.origin import Clocks, Origin
 from sampan.upstreams.pool import Pool
-from sampan.upstreams.upstream import SHORT_ANSWER, TOKENS_PER_SECOND, HttpUpstream, credentials
+from sampan.upstreams.upstream import SHORT_ANSWER, TOKENS_PER_SECOND, Habits, HttpUpstream, credentials
 
 TERMS = Terms(wall=lambda: 1_700_000_000.0)
 CLOCKS = Clocks(2.0, 5.0, 5.0, 10.0)
@@ -63,7 +63,7 @@ async def upstream(
 ) -> AsyncIterator[tuple[HttpUpstream, Stage]]:
     async with playing(script) as stage:
         pool = Pool(Origin.parse(stage.url), headers=credentials(dialect, "sk-ours"))
-        made = HttpUpstream("u", pool, manners(dialect, TERMS), clocks=clocks, probe_path=probe, probe_timeout=5.0)
+        made = HttpUpstream("u", pool, manners(dialect, TERMS), Habits(clocks, probe, 5.0))
         try:
             yield made, stage
         finally:
@@ -237,7 +237,7 @@ async def test_an_engine_that_is_not_awake_is_not_asked() -> None:
     async with playing([Read()]) as stage:
         pool = Pool(Origin.parse(stage.url), headers={})
         spoken = manners(Dialect.ANTHROPIC, TERMS)
-        made = HttpUpstream("u", pool, spoken, clocks=CLOCKS, probe_path="off", probe_timeout=5.0, awake=asleep)
+        made = HttpUpstream("u", pool, spoken, Habits(CLOCKS, "off", 5.0), awake=asleep)
         with pytest.raises(TargetFault, match="still warming up"):
             await collect(made, talk())
         await made.probe()

@@ -12,6 +12,7 @@ from sampan.dialects import (
     Watch,
     anthropic,
     fields,
+    handover,
     openai_chat,
     openai_embeddings,
     openai_errors,
@@ -185,6 +186,10 @@ def _to_chat(terms: Terms) -> Mapping[Dialect, Manner]:
     def body(call: Call, messages: bytes, model: str | None) -> bytes:
         return claude_asks_chat.request(messages, model or call.model, server)
 
+    def straight(call: Call, messages: bytes, model: str | None) -> bytes:
+        own, asks = _named(call, call.body, model), server.prefill == "refuse"
+        return handover.continued_chat(own, call.partial, asked=asks, flags=server.prefill == "flags")
+
     def signature(call: Call) -> Callable[[str], str] | None:
         if secret is None:
             return None
@@ -203,7 +208,7 @@ def _to_chat(terms: Terms) -> Mapping[Dialect, Manner]:
     return {
         Dialect.OPENAI_CHAT: Manner(
             path=_own_path,
-            body=_straight,
+            body=straight,
             whole=lambda call, messages, answer: (answer, openai_chat.check(answer)),
             watch=lambda call, messages: openai_chat.watch(call),
         ),
