@@ -12,13 +12,14 @@ from bench.reader.canvas import Document
 from bench.reader.damage import damaged
 from bench.reader.grading import Question
 
-SETS = {name: Path(__file__).with_name(f"{name}.json") for name in ("dev", "heldout", "third")}
+SETS = {name: Path(__file__).with_name(f"{name}.json") for name in ("dev", "heldout", "third", "fourth")}
 
 # By name: whoever develops against one set must not even import the other.
 _ROOMS = {
     "dev": ("bench.reader.documents", "bench.reader.everyday"),
     "heldout": ("bench.reader.heldout_documents", "bench.reader.heldout_everyday"),
     "third": ("bench.reader.third_documents", "bench.reader.third_everyday"),
+    "fourth": ("bench.reader.fourth_documents", "bench.reader.fourth_everyday"),
 }
 
 
@@ -51,7 +52,7 @@ class Paper:
 
 
 def load(name: str) -> Iterator[Paper]:
-    """The papers of the set `dev`, `heldout` or `third`, in the order of the file."""
+    """The papers of the set `dev`, `heldout`, `third` or `fourth`, in the order of the file."""
     for entry in json.loads(SETS[name].read_text("utf-8"))["documents"]:
         questions = tuple(_question(item) for item in entry["questions"])
         yield Paper(entry["template"], entry["seed"], entry["damage"], questions, name)

@@ -1,5 +1,6 @@
 """The exams themselves: files are well formed, answers are on their pages, and the judges can be trusted."""
 
+import itertools
 from random import Random
 
 import pytest
@@ -15,7 +16,7 @@ from bench.sketcher.specimens import Thing, arranged, painted, spoiled
 
 PAPERS = [
     pytest.param(paper, id=f"{name}-{paper.template}-{index}")
-    for name in ("dev", "heldout")
+    for name in ("dev", "heldout", "third", "fourth")
     for index, paper in enumerate(load(name))
 ]
 PROMPTS = {number: sketches.expectations(number) for number in (1, 2)}
@@ -37,17 +38,18 @@ def test_what_a_question_expects_is_on_its_page(paper: Paper) -> None:
         assert judge(question, ideal, facts) == "right", question.ask
 
 
-def test_both_sets_have_every_kind_and_share_no_template_and_no_question() -> None:
-    papers = {name: list(load(name)) for name in ("dev", "heldout")}
+def test_the_sets_have_every_kind_and_share_no_template_and_no_question() -> None:
+    papers = {name: list(load(name)) for name in ("dev", "heldout", "third", "fourth")}
     for of in papers.values():
         assert {question.kind for paper in of for question in paper.questions} == KINDS
         assert {question.language for paper in of for question in paper.questions} == {"zh-Hans", "zh-Hant", "en"}
         assert {"clean", "turned90", "turned180", "turned270", "skewed", "photographed"} <= {
             paper.damage for paper in of
         }
-    assert not {paper.template for paper in papers["dev"]} & {paper.template for paper in papers["heldout"]}
-    asked = [{question.ask for paper in of for question in paper.questions} for of in papers.values()]
-    assert not asked[0] & asked[1]
+    for one, other in itertools.combinations(papers.values(), 2):
+        assert not {paper.template for paper in one} & {paper.template for paper in other}
+        asked = [{question.ask for paper in of for question in paper.questions} for of in (one, other)]
+        assert not asked[0] & asked[1]
 
 
 @pytest.mark.parametrize("damage", ["clean", "turned90", "turned180", "turned270", "skewed", "photographed"])

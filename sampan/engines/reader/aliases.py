@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain, permutations
 
 
 def named(words: str) -> frozenset[str]:
@@ -54,8 +55,8 @@ class Meant:
 
 
 def concepts() -> Iterator[Concept]:
-    """Every concept of `aliases.txt`, in its order."""
-    for line in _lines("aliases.txt"):
+    """Every concept of `aliases.txt` and `trades.txt`, in their order."""
+    for line in chain(_lines("aliases.txt"), _lines("trades.txt")):
         head, _, forms = line.partition("=")
         head, _, kind = head.partition(":")
         name, _, broader = (part.strip(" >") for part in head.partition(">"))
@@ -64,17 +65,19 @@ def concepts() -> Iterator[Concept]:
 
 
 def askings() -> tuple[Asking, ...]:
-    """Every rule of `askings.txt`, its macros put in, in its order."""
+    """Every rule of `askings.txt` and `everyday.txt`, macros put in, in their order."""
     macros: dict[str, str] = {}
     rules: list[Asking] = []
-    for line in _lines("askings.txt"):
+    for line in chain(_lines("askings.txt"), _lines("everyday.txt")):
         if line.startswith("{") and " <- " not in line:
             name, _, meaning = line.partition(" = ")
             macros[name] = _put_in(meaning, macros)
             continue
         keys, _, patterns = line.partition(" <- ")
         listed = tuple(key.strip() for key in keys.split("|"))
-        rules.extend(Asking(listed, re.compile(_put_in(each.strip(), macros))) for each in patterns.split(" ;; "))
+        rules.extend(
+            Asking(listed, re.compile(_put_in(_together(each.strip()), macros))) for each in patterns.split(" ;; ")
+        )
     return tuple(rules)
 
 
@@ -118,6 +121,20 @@ def rewritten(folded: str, rules: tuple[tuple[re.Pattern[str], tuple[str, ...]],
         if pattern.search(texts[0]):
             texts = [pattern.sub(choice, text) for text in texts for choice in choices][:4]
     return [re.sub(r"\s+", " ", text).strip() for text in texts] if texts != [folded] else []
+
+
+def _together(pattern: str) -> str:
+    """ "when & need" as a regular expression: both words, whichever comes first, not far from each other."""
+    parts = [part.strip() for part in pattern.split(" & ")]
+    if len(parts) == 1:
+        return pattern
+    gap = (
+        r"[^,?;]{0,44}?"
+        if all(part.isascii() for part in parts) and not any("{" in p for p in parts)
+        else r"[^,?;]{0,14}?"
+    )
+    worded = [rf"\b(?:{part})\w{{0,3}}\b" if re.fullmatch(r"[a-z |'-]+", part) else f"(?:{part})" for part in parts]
+    return "|".join(gap.join(order) for order in permutations(worded))
 
 
 def _put_in(text: str, macros: dict[str, str]) -> str:

@@ -44,7 +44,7 @@ TOTAL = re.compile(
     r"总|一共|合计|加起来|加总|之和|累计|共(?=多少|几|有|买|卖|花)|\btotal\b|\bsum\b"
     r"|\baltogether\b|\bin all\b|\bcombined\b|\boverall\b"
 )
-HOW_MANY = re.compile(r"几(?!号|月|点|楼|层|级|岁)|多少(?!钱|元|块|号)|\bhow many\b|\bnumber of\b|\bhow often\b")
+HOW_MANY = re.compile(r"(?<!哪)几(?!号|月|点|楼|层|级|岁)|多少(?!钱|元|块|号)|\bhow many\b|\bnumber of\b|\bhow often\b")
 HOW_MUCH = re.compile(r"多少钱|多少元|多少块|\bhow much\b|\bprice\b|\bcosts?\b|价|几块|几元|怎么卖")
 WHO = re.compile(r"谁|哪位|哪个人|哪些人|什么人|\bwho\b|\bwhose\b|\bwhom\b")
 WHEN = re.compile(
@@ -83,6 +83,7 @@ GENERIC_WORDS = named(
     "买 购买 采购 卖 售 花 花费 点 付 收 值 值班 上 上班 负责 排 拿 用 订 购 吃 喝 做 考 得 "
     "开 去 来 钱 元 块 数 量 数目 总 共 一共 总共 总计 合计 加起来 平均 全部 所有 "
     "要 卖出 对应 当 当天 同 时 最后 有关 情况 标 写 属于 下 每 单 价 价格 费用 笔 号 叫 张 "
+    "查 测 验 查出 查出来 测出 测出来 检出 显示 登记 记录 零件 成绩 考试 "
     "位 家 天 做 级 分 高 低 多 大 小 于 过 到 里 面 中 内 外 这 那"
 )
 GENERIC_ENGLISH = named(

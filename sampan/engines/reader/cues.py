@@ -93,7 +93,8 @@ def _heads(grid: Grid, ask: Ask, text: str, lexicon: Lexicon) -> tuple[tuple[flo
                 ),
                 "",
             )
-            if surface and (column not in made or made[column][0] < score):
+            told = surface and (surface in fold(head.text) or not _stands_in_cell(grid, surface))
+            if told and (column not in made or made[column][0] < score):
                 made[column] = (score * 0.98, column, _common(surface, fold(head.text)))
     for column, head in grid.heads:
         core = fold(re.sub(r"[（(\[/].*$", "", head.text)).strip()
@@ -105,6 +106,13 @@ def _heads(grid: Grid, ask: Ask, text: str, lexicon: Lexicon) -> tuple[tuple[flo
                 whole_head = other == fold(head.text)
                 made[column] = (1.05 if whole_head else 0.95, column, form)
     return tuple(sorted(made.values(), key=lambda item: -item[0]))
+
+
+def _stands_in_cell(grid: Grid, surface: str) -> bool:
+    """Whether a Chinese word is part of a cell's text, so that it names a row: 大学 in 华侨大学."""
+    if not re.search(r"[\u4e00-\u9fff]", surface):
+        return False
+    return any(surface in fold(cell.text) and fold(cell.text) != surface for row in grid.body for cell in row)
 
 
 def _common(surface: str, head: str) -> str:

@@ -12,6 +12,8 @@ from sampan.engines.reader import permits, prose
 from sampan.engines.reader.aliases import PARTIES, named
 from sampan.engines.reader.capitals import in_figures
 from sampan.engines.reader.clauses import clauses, named_clause
+from sampan.engines.reader.columns import settled
+from sampan.engines.reader.cues import query_of
 from sampan.engines.reader.demand import demanded, is_identifier, meets
 from sampan.engines.reader.facts import Fact, facts
 from sampan.engines.reader.finding import Document, Evidence, Finding
@@ -25,7 +27,8 @@ from sampan.engines.reader.loose import loose_facts
 from sampan.engines.reader.page import Line, Page, join_text, union
 from sampan.engines.reader.question import Ask, Question
 from sampan.engines.reader.question import ask as understood
-from sampan.engines.reader.tables import cut_at_walls, heads_apart, tables
+from sampan.engines.reader.recall import lacks, recall
+from sampan.engines.reader.tables import cut_at_walls, heads_apart, side_by_side, tables
 from sampan.engines.reader.traces import codes_joined, of_frame, quoted_line, trace_facts
 from sampan.engines.reader.values import find, fits
 from sampan.engines.reader.vat import vat_facts
@@ -39,7 +42,16 @@ SURE_OF_TURN = 0.83
 SUBJECTS = named("patient applicant student employee customer insured person_name company passenger holder vehicle")
 MANNER = re.compile(r"怎么(?!样)|如何|怎样|什么方式|\bhow (?:is|are|does|do|should|will|can|must)\b")
 ADDRESS_LIKE = re.compile(r"https?://|^[\w-]+(?:\.[\w-]+)+(?:[:/]\S*)?$|^\d{1,3}(?:\.\d{1,3}){3}")
+WORDED = re.compile(r"[\u4e00-\u9fff]{2}|[A-Za-z]{3}")
+CLOCK_ASKED = re.compile(r"几点|什么时刻|\bwhat time\b")
+DAY_ALONE = re.compile(r"^\s*\d{4}\s*[年/.-]\s*\d{1,2}\s*[月/.-]\s*\d{1,2}\s*日?\s*$")
+DATE_ALONE = re.compile(r"^\W*(?:\d{4}\s*[年/.-])?\s*\d{1,2}\s*[月/-]\s*\d{1,2}\s*日?\W*$")
+WHO_ASKED = re.compile(r"谁|哪位|哪一?家(?!银行)|什么人|哪个(?:公司|单位|人)|^\W*who\b")
+# What tells of someone in running text: who does something, whom it is for. A heading or a printed note does not.
+TELLS_OF = re.compile(r"由|是|为|归|向|与|和|找|联系|负责|承担|让|给|须|应|可|得|请|[：:，,]|[a-z]{3,} [a-z]+|@")
+SIGNS = re.compile(r"\bsign(?:s|ed|ing)?\b|\bsignator|签")
 BOTH = re.compile(r"双方|两方|\b(?:the )?(?:two )?parties\b|\bboth (?:sides|parties)\b")
+COMPANY_WORDS = named("limited company holdings group international corporation with behalf")
 COUPLES = (
     ("甲方", "乙方"),
     ("购买方", "销售方"),
@@ -70,7 +82,9 @@ def study(pages: tuple[Page, ...], lexicon: Lexicon) -> Document:
     for raw in pages:
         page = heads_apart(spread_lines(codes_joined(cut_at_walls(raw))), lexicon)
         found = tables(page, lexicon)
-        grids.extend(g for table in found if (g := grid(table, page, lexicon)) is not None)
+        grids.extend(
+            g for table in found for part in side_by_side(table) if (g := grid(part, page, lexicon)) is not None
+        )
         ordered = rows(page.lines)
         known.extend(facts(page, found, lexicon))
         known.extend(trace_facts(page, ordered, lexicon))
@@ -78,6 +92,7 @@ def study(pages: tuple[Page, ...], lexicon: Lexicon) -> Document:
         known.extend(vat_facts(page, ordered, lexicon))
         running.extend((paragraph, page) for paragraph in paragraphs(page.lines))
         made.append(page)
+    known = settled(known, grids, lexicon)
     title = next((fold(fact.value) for fact in known if fact.key == "document title"), "")
     corpus = "\n".join(fold(paragraph.text) for paragraph, _ in running)
     numbered = tuple(clauses(running))
@@ -86,9 +101,15 @@ def study(pages: tuple[Page, ...], lexicon: Lexicon) -> Document:
 
 def answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
     """The best founded answer to one ask; nothing where none is sure enough. Amounts are given in digits."""
-    found = _answer(ask, document, lexicon) or guess(ask.whole, ask.kind, document.facts)
+    found = (
+        _answer(ask, document, lexicon)
+        or guess(ask.whole, ask.kind, document.facts)
+        or recall(ask.whole, document, lexicon)
+    )
     wanted = demanded(ask.whole)
     if found is not None and found.value and wanted is not None and not meets(found.value, found.label, wanted):
+        return None
+    if found is not None and found.value and WHO_ASKED.search(ask.whole) and not _names_someone(found.value):
         return None
     return in_figures(found, ask.whole, document.facts, document.pages) if found is not None else None
 
@@ -107,7 +128,7 @@ def _answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
     best = max(found, key=lambda item: item.confidence, default=None)
     if best is not None and best.confidence >= (SURE_OF_TURN if ask.meant else SURE):
         return best
-    sentence = _from_prose(ask, document, lexicon)
+    sentence = None if lacks(ask.whole, document, lexicon) else _from_prose(ask, document, lexicon)
     if sentence is not None and (best is None or sentence.confidence > best.confidence + 0.05):
         best = sentence
     return best if best is not None and best.confidence >= (ENOUGH if best is not sentence else ENOUGH_PROSE) else None
@@ -138,6 +159,12 @@ def _may_answer(found: Finding, ask: Ask, document: Document) -> bool:
     wanted = demanded(ask.whole)
     if wanted is not None and found.value and not meets(found.value, found.label, wanted):
         return False
+    if WHO_ASKED.search(ask.whole) and found.value and not _names_someone(found.value):
+        return False
+    if ask.kind == "money" and DATE_ALONE.match(found.value):
+        return False
+    if CLOCK_ASKED.search(ask.whole) and DAY_ALONE.match(found.value):
+        return False
     if ask.kind == "money" and is_identifier(found.value):
         return False
     if TITLE_ASKED.search(ask.whole):
@@ -148,11 +175,24 @@ def _may_answer(found: Finding, ask: Ask, document: Document) -> bool:
     )
 
 
+def _names_someone(value: str) -> bool:
+    """Whether a value may be a person's or an organisation's name: letters, in English at least one capital."""
+    if "@" in value:
+        return True
+    if not re.search(r"[A-Za-z\u4e00-\u9fff]", value):
+        return False
+    return not value.isascii() or re.search(r"[A-Z]", value) is not None
+
+
 def answer_all(question: Question, document: Document, lexicon: Lexicon) -> Iterator[tuple[Ask, Finding | None]]:
     """Each ask of a question with what was found for it, one by one.
 
     A question that was cut in two where it is one ("salt and pepper") is answered whole, where that goes better.
     """
+    signers = _signers(question, document)
+    if signers:
+        asks = tuple(replace(ask, parties=ask.parties | signers) for ask in question.asks)
+        question = replace(question, asks=asks)
     if len(question.asks) > 1 and question.undivided is not None:
         found = [(ask, answer(ask, document, lexicon)) for ask in question.asks]
         if any(finding is None for _, finding in found):
@@ -163,6 +203,15 @@ def answer_all(question: Question, document: Document, lexicon: Lexicon) -> Iter
         return
     couple = _both(question, document, lexicon)
     yield from couple or ((ask, answer(ask, document, lexicon)) for ask in question.asks)
+
+
+def _signers(question: Question, document: Document) -> frozenset[str]:
+    """The blocks of signatures ("For Acme Ltd") that a question is about, by a word of whom they are for."""
+    folded = fold(question.text)
+    blocks = {scope for fact in document.facts for scope in fact.scope if scope.startswith("for ")}
+    named_by = {block: set(re.findall(r"[a-z]{4,}", block)) - COMPANY_WORDS for block in blocks}
+    told = {block for block, words in named_by.items() if any(stands_in(word, folded) for word in words)}
+    return frozenset(told) if len(told) < len(blocks) else frozenset()
 
 
 def _both(question: Question, document: Document, lexicon: Lexicon) -> list[tuple[Ask, Finding | None]]:
@@ -221,8 +270,19 @@ def _about(phrase: Phrase) -> Phrase:
 
 def _by_phrase(ask: Ask, document: Document, lexicon: Lexicon) -> Iterator[Finding]:
     parties = ask.phrase.parties
+    signers = frozenset(name for name in ask.parties if name.startswith("for "))
     for fact in document.facts:
         given = frozenset(fact.scope)
+        if signers and not given & signers and any(scope.startswith("for ") for scope in given):
+            continue
+        if (
+            given & (signers | parties)
+            and SIGNS.search(ask.whole)
+            and {"name", "person_name"} & fact.phrase.names
+            and not fact.blank
+        ):
+            yield Finding(fact.value, (Evidence(fact.line, fact.page),), 0.97, fact.key)
+            continue
         near = _nearness(ask, fact, given, lexicon)
         near *= of_frame(fact.key, ask.whole)
         if NEXT.search(ask.whole) and not NEXT.search(fold(f"{fact.key} {fact.value}")):
@@ -262,8 +322,10 @@ def _looks(fact: Fact, kind: str) -> float:
     fit = fits(fact.value, kind)
     if kind in STRICT and fit == 0.0:
         return 0.6 if fact.trust >= 0.97 else 0.4
+    if kind == "org" and "host" in fact.phrase.names and ADDRESS_LIKE.search(fact.value):
+        return 0.96
     if kind in ("person", "org", "gender") and fit < 0.3:
-        return 0.7
+        return 0.7 if WORDED.search(fact.value) else 0.5
     if kind in ("name", "person", "org") and ADDRESS_LIKE.search(fact.value):
         return 0.4
     if kind == "place" and fits(fact.value, "datetime") > 0.8:
@@ -277,7 +339,11 @@ def _from_grids(ask: Ask, document: Document, lexicon: Lexicon) -> Iterator[Find
     for each in document.grids:
         for hit in consult(each, ask, lexicon):
             yield _of_hit(hit, each.page)
+        row = next((cue.surface for cue in query_of(each, ask, lexicon).cues if cue.score >= 0.8), "")
         for number, phrase in enumerate(ask.phrases):
+            if row and number < ask.meant and row not in phrase.text and re.search(r"[\u2e80-\u9fff]", row):
+                # An everyday turn names the column ("用了多少度"), the rest of the question the row.
+                phrase = lexicon.phrase(f"{row}的{phrase.text}")
             for hit in ask_grid(each, phrase.text, phrase, ask.kind, fold(ask.whole), lexicon):
                 yield _of_hit(replace(hit, confidence=hit.confidence * (1 - 0.01 * number)), each.page)
 
@@ -293,6 +359,8 @@ def _from_prose(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | Non
     match = _best_sentence(ask, document, lexicon)
     if match is None or match.confidence < ENOUGH_PROSE:
         return None
+    if WHO_ASKED.search(ask.whole) and not TELLS_OF.search(re.sub(r"[（(].*?[)）]", "", match.sentence.text)):
+        return None
     return _of_match(match)
 
 
@@ -300,10 +368,25 @@ def _best_sentence(ask: Ask, document: Document, lexicon: Lexicon) -> prose.Matc
     listed = prose.sentences(document.paragraphs, lexicon)
     kind = "" if MANNER.search(ask.whole) else ask.kind
     matches = []
-    for phrase in ask.phrases:
+    for number, phrase in enumerate(ask.phrases):
+        if number < ask.meant and _qualifier_missing(phrase, ask.whole, document, lexicon):
+            continue
         grounded = _about(ground(phrase, document.corpus, document.title))
         matches.append(prose.best(listed, prose.turned(phrase, grounded, lexicon), ask.whole, kind, lexicon))
     return max((m for m in matches if m is not None), key=lambda m: m.confidence, default=None)
+
+
+def _qualifier_missing(phrase: Phrase, whole: str, document: Document, lexicon: Lexicon) -> bool:
+    """Whether an everyday question is about something of a kind ("抵押的房产") that the document holds nowhere."""
+    for token in phrase.tokens:
+        if not token.soft or f"{token.surface}的" not in whole:
+            continue
+        if not token.names or token.names & PARTIES or token.names <= GENERIC | SUBJECT_MATTER:
+            continue
+        forms = [token.surface, *(form for name in token.names for form in lexicon.named.get(name, ()))]
+        if not any(stands_in(form, document.corpus) for form in forms):
+            return True
+    return False
 
 
 def _of_match(match: prose.Match) -> Finding:

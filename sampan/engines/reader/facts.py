@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sampan.engines.reader.aliases import PARTIES, named
-from sampan.engines.reader.folding import bare
+from sampan.engines.reader.folding import bare, fold
 from sampan.engines.reader.layout import Row, rows
 from sampan.engines.reader.lexicon import Lexicon, Phrase
 from sampan.engines.reader.page import Box, Cell, Line, Page, Table, is_cjk, join_text
 from sampan.engines.reader.tables import is_heading
+from sampan.engines.reader.values import fits
 
 COLON = re.compile(
     r"(?<![A-Za-z\d])(?<=.)[:：](?![/\\])|(?<=[A-Za-z)\d])[:：](?![/\\\d])|(?<=[A-Za-z)])[:：](?![/\\])"
@@ -44,7 +45,23 @@ RATE = re.compile(
     r"|JPY|元|[¥￥$€£])\s*[)）]?)\s*$"
 )
 REST_OF_LABEL = re.compile(r"(?:of|for|and|or|in|on|at|to|by|from|with|per)\b", re.IGNORECASE)
+# "Cost centre", "Total expenses": a second word in small letters goes on with the first.
+MORE_OF_LABEL = re.compile(r"[a-z]+(?: [a-z]+)?")
+# What opens a block of signatures: "For and on behalf of Acme Ltd", "代表甲方".
+SIGNS_FOR = re.compile(
+    r"(?:(?:[Ss]igned )?(?:[Ff]or(?: and on behalf of)?|[Oo]n behalf of)|FOR(?: AND ON BEHALF OF)?) (?:the |THE )?"
+    r"(?P<whom>[A-Z][\w.,&' -]{2,48}?)\s*[:：]?$"
+)
 LONGEST_KEY = 24
+# Keys told by how they end, where they run on from the value before: "检验者：龚丽审核者：孟庆华".
+KEY_ENDS = {
+    3: re.compile(r"[\u4e00-\u9fff]{3}[者人员]$"),
+    4: re.compile(r"[\u4e00-\u9fff\d]{3}(?:日期|时间|单位|编号|号码|电话|地址)$"),
+}
+# What stands before a colon may be a sentence that says what went wrong, which is no label.
+SAYS = re.compile(
+    r"\b(?:could|can|did|does|do|was|is) ?(?:not|n't)\b|\bcannot\b|\b(?:failed|unable) to\b|无法|不能|未能"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,9 @@ def facts(page: Page, tables: Sequence[Table], lexicon: Lexicon) -> list[Fact]:
     ordered = rows(page.lines)
     heads = {id(line) for table in tables if not table.ruled for cell in table.rows[0] for line in cell.lines}
     for index, row in enumerate(ordered):
+        if _heads_values(ordered[index : index + 3], lexicon):
+            found.extend(_under_heads(page, row, ordered[index + 1], lexicon))
+            continue
         if is_heading(row, lexicon) or (len(row.lines) >= 3 and all(_plain_head(line, heads) for line in row.lines)):
             continue
         for place, line in enumerate(row.lines):
@@ -106,6 +126,55 @@ def _complemented(found: Sequence[Fact]) -> list[Fact]:
             if one.scope and one.scope[0] in COUNTERPARTS and not (two.scope and two.scope[0] in COUNTERPARTS):
                 other[id(two)] = COUNTERPARTS[one.scope[0]]
     return [replace(fact, scope=(other[id(fact)],)) if id(fact) in other else fact for fact in found]
+
+
+def _heads_values(ordered: Sequence[Row], lexicon: Lexicon) -> bool:
+    """Whether the first row holds keys alone, each with its one value right below it, as forms set them in columns."""
+    if len(ordered) < 2:
+        return False
+    row, below = ordered[:2]
+    if len(row.lines) < 2 or len(below.lines) < 2 or below.box.top - row.box.bottom > 1.8 * row.box.height:
+        return False
+    if any(not _may_be_key(line.text) or COLON.search(line.text) or RATE.fullmatch(line.text) for line in row.lines):
+        return False
+    if any(char.isdigit() for line in row.lines for char in line.text):
+        return False
+    known = sum(bool(lexicon.concepts(line.text)) for line in row.lines)
+    if known * 2 < len(row.lines) and not (known and len(row.lines) >= 3):
+        return False
+    under = [_value_under(line, row, below) for line in row.lines]
+    values = [line for line in under if line is not None]
+    if len(values) < max(2, len(row.lines) - 1):
+        return False
+    if len(ordered) > 2 and ordered[2].box.top - below.box.bottom < 1.8 * below.box.height:
+        more = [line for key in row.lines if (line := _value_under(key, row, ordered[2])) is not None]
+        if len(more) >= max(2, len(row.lines) - 1) and not any(pairs(line.text, lexicon) for line in more):
+            return False
+    keyed = sum(bool(lexicon.concepts(line.text)) or bool(pairs(line.text, lexicon)) for line in values)
+    told = any(char.isdigit() for line in values for char in line.text)
+    return keyed * 3 <= len(values) and (told or known == len(row.lines))
+
+
+def _under_heads(page: Page, row: Row, below: Row, lexicon: Lexicon) -> Iterator[Fact]:
+    for line in row.lines:
+        value = _value_under(line, row, below)
+        if value is None:
+            yield Fact(line.text, "", line, page, 0.5, lexicon.phrase(line.text), line.box)
+            continue
+        quoted = Line(join_text([line.text, value.text]), line.box.union(value.box), min(line.score, value.score))
+        trust = 0.95 if lexicon.concepts(line.text) else 0.88
+        yield Fact(line.text, value.text, quoted, page, trust, lexicon.phrase(line.text), line.box)
+
+
+def _value_under(line: Line, row: Row, below: Row) -> Line | None:
+    """The text of the next row that stands under a key and under no other key more."""
+    if len(row.lines) == len(below.lines):
+        return below.lines[row.lines.index(line)]
+    best = max(below.lines, key=lambda other: other.box.overlap_across(line.box))
+    if best.box.overlap_across(line.box) < 0.3 * min(best.box.width, line.box.width):
+        return None
+    owner = max(row.lines, key=lambda key: key.box.overlap_across(best.box))
+    return best if owner is line else None
 
 
 def _plain_head(line: Line, heads: set[int]) -> bool:
@@ -156,6 +225,8 @@ def _labelled(
     """A key with a colon and nothing after it: the value stands to the right, else below, else the field is empty."""
     row = ordered[index]
     phrase = lexicon.phrase(key)
+    if SAYS.search(line.text):
+        return Fact(key, "", line, page, 0.3, phrase, line.box)
     after = row.lines[place + 1] if place + 1 < len(row.lines) else None
     if after is not None and _walled_off(page, line, after):
         return Fact(key, "", line, page, 0.9, phrase, line.box)
@@ -302,6 +373,9 @@ def _next_key(text: str, start: int, colon: int, lexicon: Lexicon) -> int | None
     for at in range(1, len(segment)):
         if is_cjk(segment[at]) and len(segment) - at >= 2 and lexicon.concepts(segment[at:]):
             return start + at
+    for size in (3, 4):
+        if KEY_ENDS[size].search(segment):
+            return start + len(segment) - size
     if breaks:
         tail = segment[breaks[-1] :]
         if len(tail) <= 12 or (tail.isascii() and len(tail) <= 24):
@@ -326,7 +400,7 @@ def _inline(text: str, lexicon: Lexicon) -> tuple[str, str] | None:
         )
         if text[at - 1] in ")）" or edge:
             value = text[at:].strip(" #")
-            if REST_OF_LABEL.match(value):
+            if REST_OF_LABEL.match(value) or MORE_OF_LABEL.fullmatch(value):
                 continue
             if value and lexicon.concepts(text[:at]) and (any(c.isdigit() for c in value) or text[at].isspace()):
                 best = (text[:at].strip(), value)
@@ -338,7 +412,8 @@ def _may_be_key(text: str) -> bool:
     if not 1 < len(plain) <= LONGEST_KEY + 12 * plain.isascii():
         return False
     digits = sum(char.isdigit() for char in plain)
-    return digits * 2 < len(plain) and not re.search(r"[。；;！？]", plain)
+    dated = digits >= 4 and fits(plain, "datetime") > 0.95
+    return digits * 2 < len(plain) and not dated and not re.search(r"[。；;！？]", plain)
 
 
 def _starts_key(text: str, lexicon: Lexicon) -> bool:
@@ -353,6 +428,10 @@ def _marks(page: Page, lexicon: Lexicon) -> Iterator[tuple[tuple[str, ...], Line
     """Lines that open a party's section: its word alone, or as the key of a pair."""
     for line in page.lines:
         if _tells_relation(line, page, lexicon):
+            continue
+        signing = SIGNS_FOR.match(line.text.strip())
+        if signing:
+            yield (f"for {fold(signing['whom'])}",), line
             continue
         text = re.split(r"[:：]", line.text)[0]
         trimmed = re.sub(
@@ -399,12 +478,13 @@ def _scope(fact: Fact, marks: Sequence[tuple[tuple[str, ...], Line]]) -> tuple[s
         if box is spot:
             continue
         upright = box.height > 1.5 * box.width
+        beyond = max(box.top - spot.middle, spot.middle - box.bottom, 0.0)
         if (
             box.right <= spot.left + 6
-            and box.top - spot.height < spot.middle < box.bottom + spot.height
+            and beyond < 1.6 * spot.height
             and (upright or box.holds(box.centre, spot.middle))
         ):
-            distance = (spot.left - box.right) * 0.25
+            distance = (spot.left - box.right) * 0.25 + beyond
         elif box.bottom <= spot.middle and not upright:
             if _another_column(box, spot, marks):
                 continue

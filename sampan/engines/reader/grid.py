@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rapidfuzz import fuzz
 
@@ -15,7 +16,7 @@ from sampan.engines.reader.lexicon import GENERIC, STOP_WORDS, Lexicon, Phrase, 
 from sampan.engines.reader.page import Cell, Page, Table, is_cjk
 from sampan.engines.reader.regular import stacked
 from sampan.engines.reader.tables import COLUMN_HEADS, TOTAL_ROW, unstacked
-from sampan.engines.reader.values import amounts
+from sampan.engines.reader.values import amounts, fits
 
 ORDINAL = re.compile(
     r"第\s*(?P<zh>[一二三四五六七八九十]|\d{1,2})\s*(?:个|個|项|項|行|条|條|种|種|件|款|样|樣|笔"
@@ -33,8 +34,8 @@ CORNER = "项目"
 CHINESE_DIGITS = "一二三四五六七八九十"
 ENGLISH_DIGITS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 COUNT = re.compile(
-    r"(?:几|多少)\s*(?:个|種|种|项|項|行|条|件|款|样|樣|笔|道)?\s*(?:不同的?)?\s*(?:商品|项目|货"
-    r"物|品种|物品|明细|行|东西|记录|产品|菜|项|服务|种|類|类|药)|(?:几|多少)(?:种|項|项|行|笔|"
+    r"(?:(?<!哪)几|多少)\s*(?:个|種|种|项|項|行|条|件|款|样|樣|笔|道)?\s*(?:不同的?)?\s*(?:商品|项目|货"
+    r"物|品种|物品|明细|行|东西|记录|产品|菜|项|服务|种|類|类|药)|(?:(?<!哪)几|多少)(?:种|項|项|行|笔|"
     r"条)|\bhow many (?:different |kinds of |types of |distinct |line )?(?:items?|rows?|products?"
     r"|goods|lines?|entries|kinds|articles|records|dishes|services|medicines|transactions"
     r"|tests|courses|payments|people|employees|students)\b|\bnumber of (?:line"
@@ -44,6 +45,9 @@ NO_TOTAL = re.compile(
     r"^\W*(?:小计|sub|tax|vat|gst|shipping|freight|discount|运费|税|优惠|折扣|现金|cash|change|找零"
     r"|service)"
 )
+# A column that only counts the rows.
+COUNTER = re.compile(r"序号|行号|项次|no\.?|#|line|item no\.?")
+PAIRED = named("date datetime money percent phone email")
 PAYING = named("amount_paid amount_payable change discount net_amount")
 BOUGHT = named(
     "ordered bought sold purchased item items product row line many much cost costs price quantity units unit total"
@@ -54,9 +58,14 @@ FLAG = re.compile(
     r"|were) (?:high|low|elevated)\b|\bout of range\b"
 )
 WHICH = re.compile(
-    r"^\W*(?:哪一?(?:个|种|项|款|样|位|些|行)(?:产品|商品|货物|项目|药|菜|人|员工|学生|指标)?|谁"
-    r"|which (?:\w+ )?(?=is|are|was|were|has|have))(?P<what>.+?)(?:的|了|[?？])*$"
+    r"^\W*(?:哪[一几]?(?:个|种|项|款|样|位|些|行|科|门|批)(?:产品|商品|货物|项目|药|菜|人|员工|学生|指标)?|谁"
+    r"|which (?:\w+ )?(?=is|are|was|were|has|have|fail|did))(?P<what>.+?)(?:的|了|[?？])*$"
 )
+FAILED_ASKED = re.compile(
+    r"[没未不](?:有|能)?(?:通过|过关|合格|达标|及格|过(?=$|\W)|行(?=$|\W))"
+    r"|\b(?:failed|fail|did not pass|didn't pass|rejected)\b"
+)
+FAILED = re.compile(r"[不未](?:合格|通过|达标|及格|符合)|^\W*(?:NG|×|✗|fail(?:ed)?|rejected?|no go)\W*$", re.IGNORECASE)
 HIGHEST = re.compile(
     r"最贵|最高|最大|最多|\bmost expensive|\bhighest|\blargest|\bbiggest|\bmost\b|\bmaximum|\bpriciest|\bcostliest"
 )
@@ -75,12 +84,13 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table with a heading: `heads` by column, `body` the rows of values, `totals` the summing rows."""
+    """A table with a heading (its cells are `top`): `heads` by column, `body` the rows of values, `totals` the sums."""
 
     page: Page
     heads: tuple[tuple[int, Phrase], ...]
     body: tuple[tuple[Cell, ...], ...]
     totals: tuple[tuple[Cell, ...], ...]
+    top: tuple[Cell, ...] = ()
 
     def cell(self, row: Sequence[Cell], column: int) -> Cell | None:
         return next((cell for cell in row if cell.column <= column <= cell.last and cell.text), None)
@@ -92,7 +102,7 @@ def grid(table: Table, page: Page, lexicon: Lexicon) -> Grid | None:
     if not table.ruled and any(figures.number(cell.text) is not None for cell in spread[0]):
         return _headless(spread, page, lexicon)
     for at, row in enumerate(spread[:-1]):
-        if not _heads(row, spread[at + 1 :], lexicon, table.ruled):
+        if _holds_pair(row, lexicon) or not _heads(row, spread[at + 1 :], lexicon, table.ruled):
             continue
         upper = at + 1 < len(spread) - 1 and _is_second_head(row, spread[at + 1])
         named_by = _two_level(row, spread[at + 1]) if upper else [(c.column, c.text) for c in row if c.text]
@@ -101,9 +111,26 @@ def grid(table: Table, page: Page, lexicon: Lexicon) -> Grid | None:
         first = min((cell.column for line in body for cell in line), default=0)
         if body and heads and first < heads[0][0]:
             heads = ((first, lexicon.phrase(CORNER)), *heads)
-        if body:
-            return Grid(page, heads, body, totals)
+        if body and not (table.ruled and _is_form(body, lexicon)):
+            return Grid(page, heads, body, totals, tuple(row))
     return None
+
+
+def _holds_pair(row: Sequence[Cell], lexicon: Lexicon) -> bool:
+    """Whether a key stands beside its value in a row ("Payment due", "10 June 2025"), as in no heading."""
+    texts = [cell.text for cell in row if cell.text]
+    for one, other in pairwise(texts):
+        kinds = {lexicon.types[name] for name in lexicon.concepts(one) if name in lexicon.types}
+        if any(kind in PAIRED and fits(other, kind) > 0.9 for kind in kinds) and any(c.isdigit() for c in other):
+            return True
+    return False
+
+
+def _is_form(body: Sequence[Sequence[Cell]], lexicon: Lexicon) -> bool:
+    """Whether keys and values take turns across the rows: then no row is a heading, and the table is a form."""
+    keyed = [[bool(lexicon.concepts(cell.text)) for cell in row] for row in body]
+    turns = sum(len(row) >= 3 and row[0] and row[2] and not row[1] for row in keyed)
+    return turns * 2 >= len(body)
 
 
 def _parted(
@@ -309,13 +336,18 @@ def _which(grid: Grid, whole: str, labels: int) -> Iterator[Hit]:
     asked = WHICH.match(whole)
     if not asked:
         return
+    failed = FAILED_ASKED.search(whole)
     wanted = bare(re.sub(r"^(?:是|有|的|被|is|are|was|were|has|have|marked|listed)+", "", asked.group("what").strip()))
     if len(wanted) < 2:
         return
     hits = []
     for row in grid.body:
         label = grid.cell(row, labels)
-        said = [cell for cell in row if cell is not label and wanted in bare(cell.text)]
+        said = [
+            cell
+            for cell in row
+            if cell is not label and (FAILED.search(cell.text) if failed else wanted in bare(cell.text))
+        ]
         if label is not None and said:
             hits.append((label, said[0]))
     if hits:
@@ -474,7 +506,12 @@ def column_by_kind(grid: Grid, kind: str, whole: str, lexicon: Lexicon) -> list[
         order = ("quantity", "number", "result")
     else:
         order = ("result", "amount", "unit_price", "quantity")
-    return [(0.9, column, head) for name in order for column, head in grid.heads if name in head.names]
+    return [
+        (0.9, column, head)
+        for name in order
+        for column, head in grid.heads
+        if name in head.names and not COUNTER.fullmatch(fold(head.text))
+    ]
 
 
 def _of_row(

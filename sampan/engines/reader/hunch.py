@@ -16,6 +16,7 @@ COMMON = frozenset(
     "人名日期时间号码金额数单位方公司电话地址是有的了在和为个这那就不也都要会能去来上下大小中出入开票合计表文件信息内容"
     "情况哪什么谁多少几怎如何请问元钱年月天次第一二三款费付收用给到得过行点写"
 )
+CLOCK = re.compile(r"几点|\bwhat time\b")
 LEAST_SHARE = 0.5
 MARGIN = 0.12
 
@@ -31,6 +32,8 @@ def guess(whole: str, kind: str, facts: Sequence[Fact]) -> Finding | None:
     best: dict[str, tuple[float, Fact]] = {}
     for fact in facts:
         if fact.blank or fact.trust < 0.86 or len(fact.value) > 40 or not _suits(fact.value, kind):
+            continue
+        if CLOCK.search(whole) and not re.search(r"[:：时時点點]", fact.value):
             continue
         share = len(wanted & _telling(fact.key)) / len(wanted)
         if share > best.get(fact.value, (0.0, fact))[0]:

@@ -10,7 +10,7 @@ from sampan.engines.reader.page import Box, Line, Page, is_cjk, join_text, union
 
 SENTENCE_END = re.compile(r"[。！？；：!?;:.…”\"]\s*$")
 STARTS_NEW = re.compile(
-    r"^\s*(?:第[一二三四五六七八九十百\d]+[条條章节節款项]|[（(]?[一二三四五六七八九十]{1,3}[)）、.．]|[（(]?\d{1,2}(?:\.\d{1,2})*[)）、.．\s](?!\d)|[•·●\-*–]\s|Article|Section|Clause)"
+    r"^\s*(?:第[一二三四五六七八九十百\d]+[条條章节節款项]|[（(]?[一二三四五六七八九十]{1,3}[)）、.．]|[（(]?\d{1,2}(?:\.\d{1,2})*(?:[)）、.．](?!\d)|\s(?=[A-Z\u4e00-\u9fff]))|[•·●\-*–]\s|Article|Section|Clause)"
 )
 
 

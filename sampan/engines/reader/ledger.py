@@ -79,7 +79,8 @@ def _judged(query: Query) -> Iterator[Hit]:
     down = re.search(r"低|\blow|below", query.text)
     wrong = not (up or down) and asking.ABNORMAL.search(query.text)
     chosen = [n for n, (s, _, _) in verdicts.items() if (s > 0 if up else s < 0 if down else (s != 0) == bool(wrong))]
-    yield from _listed(query, chosen, result, 0.98)
+    told = (found.group() for pattern in (asking.NORMAL, asking.ABNORMAL) if (found := pattern.search(query.text)))
+    yield from _listed(query, chosen, result, 0.98 * explained(query, *told))
 
 
 def _placed(query: Query) -> Iterator[Hit]:
@@ -305,6 +306,8 @@ def _looked_up(query: Query) -> Iterator[Hit]:
         yield crossed
         return
     columns = _asked(query, used, row is not None)
+    if asking.HOW_MUCH.search(query.text) and not any(query.numeric(c) for c in columns):
+        columns = _filled_side(query, rows) or columns
     if not columns or len(rows) > 12:
         return
     crossing = any(c in columns for _, c, _ in query.heads) and row is None
@@ -390,6 +393,12 @@ def _asked(query: Query, used: frozenset[int], placed: bool) -> list[int]:
     if chosen:
         return chosen[:1]
     return others[:1] if len(others) == 1 else []
+
+
+def _filled_side(query: Query, rows: Sequence[int]) -> list[int]:
+    """Of an account's two columns of amounts, the one that the rows fill."""
+    sides = [c for c, head in query.grid.heads if asking.SIDES.search(fold(head.text))]
+    return [c for c in sides if any(query.grid.cell(query.grid.body[n], c) is not None for n in rows)][:1]
 
 
 def _mostly(grid: Grid, column: int, kind: str) -> bool:

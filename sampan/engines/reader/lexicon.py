@@ -100,6 +100,7 @@ class Lexicon:
         self._askings = askings()
         self.goods = Goods()
         self.turns = Goods("turns.txt")
+        self.kin = Goods("kin.txt")
         for concept in concepts():
             self._learn(concept)
 
@@ -323,6 +324,8 @@ def ground(phrase: Phrase, corpus: str, title: str) -> Phrase:
     telling = [token for token in phrase.tokens if token.names and token.surface not in title]
     for token in phrase.tokens:
         if token.soft and not token.names and not stands_in(token.surface, corpus):
+            if token.surface[0] >= "\u2e80" and len(token.surface) > 2:
+                tokens.extend(piece for piece in _held(token.surface, corpus) if len(piece.surface) > 2)
             continue
         if token.soft and token.names and not token.names & PARTIES:
             held = stands_in(token.surface, corpus) or token.names <= GENERIC or token.names & SUBJECT_MATTER

@@ -43,8 +43,9 @@ PERCENT_DONE = re.compile(
     r"|(?P<v2>\d{1,3}(?:\.\d+)?\s*[%％])\s*(?:complete|done|finished|已?完成)",
     re.IGNORECASE,
 )
+RELEASE = re.compile(r"(?<=[A-Za-z\u4e00-\u9fff)） ])[vV]?(?P<v>\d{1,2}(?:\.\d{1,4}){2})(?![\d.]|\s*[年月])")
 VITALS = (
-    ("分机", r"(?:分机|\bext(?:ension)?\.?)\s*(?:号)?\s*[:：]?\s*(\d{2,6})"),
+    ("分机", r"(?:分[机機]|\bext(?:ension)?\.?)\s*(?:号)?\s*[:：]?\s*(\d{2,6})"),
     ("体温", r"\bT\s*[:：]?\s*(3\d(?:\.\d)?\s*[℃°]?C?)"),
     ("血压", r"\bBP\s*[:：]?\s*(\d{2,3}\s*/\s*\d{2,3}\s*(?:mmHg)?)"),
     ("心率", r"\b(?:P|HR)\s*[:：]?\s*(\d{2,3}\s*(?:次/分|bpm)?)"),
@@ -101,6 +102,8 @@ def loose_facts(page: Page, rows: Sequence[Row], lexicon: Lexicon) -> Iterator[F
         if named is not None:
             yield _fact("seller", named.text, named, page, 0.8, lexicon)
     yield from _styled(lines, page, lexicon)
+    yield from _closing(lines, page, lexicon)
+    yield from _release(lines, page, lexicon)
     yield from _signings(lines, page, lexicon)
     yield from _moments(rows, page, lexicon)
     yield from _spans(lines, page, lexicon)
@@ -116,6 +119,28 @@ def loose_facts(page: Page, rows: Sequence[Row], lexicon: Lexicon) -> Iterator[F
     ]
     if len(addresses) == 1:
         yield _fact("address", addresses[0].text, addresses[0], page, 0.78, lexicon)
+
+
+def _closing(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:
+    """Who a letter or notice is from: an organisation alone above or beside the date alone on its last lines."""
+    last = [line for line in lines[-7:] if not pairs(line.text, lexicon)]
+    dated = [
+        line for line in last if any(f.end - f.start >= len(line.text.strip()) - 1 for f in find(line.text, "date"))
+    ]
+    for line in last:
+        near = any(abs(other.box.middle - line.box.middle) < 3.5 * line.box.height for other in dated)
+        if near and line not in dated and len(line.text) <= 30 and fits(line.text, "org") >= 0.9:
+            yield _fact("落款单位", line.text, line, page, 0.88, lexicon)
+            yield _fact("发文单位", line.text, line, page, 0.86, lexicon)
+            return
+
+
+def _release(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:
+    """The one release number of three parts that stands after a name, as in a window's title."""
+    found = {m.group("v"): line for line in lines for m in RELEASE.finditer(line.text)}
+    if len(found) == 1:
+        value, line = next(iter(found.items()))
+        yield _fact("版本号", value, line, page, 0.8, lexicon)
 
 
 def _styled(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:

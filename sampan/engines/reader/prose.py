@@ -72,6 +72,8 @@ INSTALMENTS = {
     for n, w in enumerate(group)
 }
 LIMIT = re.compile(r"上限|最高|最多|封顶|\bmaximum\b|\bcap\b|\bcapped\b|\bat most\b|\blimit\b")
+# Kinds for which a sentence without such a value says nothing.
+STRICT = frozenset(("money", "date", "phone", "percent", "email"))
 TYPE_WORDS = frozenset(("percentage", "percent", "百分比", "比例"))
 HOUR = r"(?:上午|下午|早上|晚上|凌晨|中午|早|晚)?\s*\d{1,2}\s*[时時点點](?:\s*\d{1,2}\s*分|半|整)?"
 SPECIAL = (
@@ -94,6 +96,7 @@ SPECIAL = (
     ),
 )
 BROAD = 3.0
+SEVERAL_FIELDS = re.compile(r"[\u4e00-\u9fffA-Za-z]{2,10}\s*[:：]\s*[^\s:：]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,8 @@ def sentences(paragraphs: Sequence[tuple[Paragraph, Page]], lexicon: Lexicon) ->
 
 def _is_label(text: str, paragraph: Paragraph) -> bool:
     """Whether a short line alone is a key, a heading or a cell, which says nothing about anything."""
+    if len(paragraph.lines) == 1 and len(SEVERAL_FIELDS.findall(text)) > 1 and not re.search(r"[。，]", text):
+        return True
     if len(paragraph.lines) == 1 and re.match(r"^(?:[^:：，。,]{1,16}|[\w #&'/-]{1,40})[:：]\s*[^，。]{1,30}$", text):
         return True
     if len(paragraph.lines) > 1 or re.search(r"[。！？；.!?;,，：:]", text):
@@ -189,8 +194,10 @@ def best(listed: Sequence[Sentence], phrase: Phrase, whole: str, kind: str, lexi
         if typed and kind in FAMILIES:
             shares = _with_implied(wanted, shares, kind, lexicon)
         covered = sum(weights[t.surface] * share for t, share in zip(wanted, shares, strict=True)) / total
-        bonus = 1.25 if special else 1.12 if typed and kind in FAMILIES else 1.0
-        scored.append((covered * (bonus if typed else 0.55) * (0.85 if sentence.label else 1.0), sentence, typed))
+        addressed = kind == "place" and bool(find(sentence.text, "address"))
+        bonus = 1.25 if special else 1.12 if addressed or (typed and kind in FAMILIES) else 1.0
+        untyped = 0.45 if kind in STRICT and demanded(whole) is None else 0.55
+        scored.append((covered * (bonus if typed else untyped) * (0.85 if sentence.label else 1.0), sentence, typed))
     if not scored:
         return None
     scored.sort(key=lambda item: -item[0])

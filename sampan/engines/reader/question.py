@@ -79,7 +79,7 @@ READ = re.compile(
     r"|(?:read|transcribe|extract|recognis?ze|dump|output|get|return|print|give me|copy|convert"
     r"|show me)\b(?:\s+(?:me|out|all|the|this|that|it|every|any|full|whole|entire|of|text|words?"
     r"|content|contents|image|picture|document|page|photo|scan|pdf|file|to|into|in|from|as|markdown"
-    r"|table|aloud|a|plain|for|and|please|written|everything|line|by))*"
+    r"|table|aloud|a|plain|for|and|please|written|everything|line|by|shown|here|you|can|see|visible|on|there|is))*"
     r"|what(?:'s| is| does)\b.{0,30}\b(?:text|written|say|says|content)\b.{0,28}"
     r")\W*$",
     re.IGNORECASE,
@@ -165,6 +165,19 @@ UNIT = re.compile(
     r"克|升|毫升|页|岁|周岁|晚|人|人次|元|次|层|GB|MB|条|份)"
 )
 WHEN = re.compile(r"什么时候|什么时间|何时|几点|\bwhen\b|\bwhat time\b")
+# "货到了没去提，一天要交多少": what comes before the comma says when, and asks nothing.
+ASKS = r"[谁哪几吗]|什么|多少|何时|怎"
+CONTEXT = re.compile(
+    rf"^(?:(?!{ASKS})[^,，、;；?？])*?(?:了|没|去|的话|时候?|以?后|如果|要是|万一)(?:(?!{ASKS})[^,，、;；?？])*[,，]"
+    rf"(?=.*(?:{ASKS}))"
+)
+QUESTION_WORD = re.compile(r"[谁哪几]|什么|多少|何时|怎")
+# "How much solvent": a quantity, unless the noun is money's.
+QUANTITY = re.compile(
+    r"\bhow much (?!(?:is|are|was|were|do|does|did|will|would|should|shall|must|can|could|may|might|has|have|had|for"
+    r"|per|in|it|a|an|the|this|that|each|more|less|of|to|on|money|cash|tax|vat|gst|rent|interest|change|deposit|tip|discount|pay"
+    r"|salary|bonus|fee|duty|credit|pension|i|we|you|he|she|they|one|time|paid|went|goes|extra|altogether|total)\b)[a-z]"
+)
 OF = re.compile(r"\w (?:of|for|on) \w")
 BARE = {
     "money": ("总额", "金额"),
@@ -174,7 +187,13 @@ BARE = {
     "place": ("地址",),
 }
 KINDS = (
-    ("date", re.compile(r"哪一?天|几月|日期|几号|何日|\bwhat (?:day|date)\b|\bwhich day\b|\bdates?\b", re.IGNORECASE)),
+    (
+        "date",
+        re.compile(
+            r"哪一?天|几月|日期|(?<![码机房桌床楼台是])几号|何日|\bwhat (?:day|date)\b|\bwhich day\b|\bdates?\b",
+            re.IGNORECASE,
+        ),
+    ),
     (
         "duration",
         re.compile(
@@ -192,7 +211,9 @@ KINDS = (
     (
         "money",
         re.compile(
-            r"多少钱|多少元|多少块|金额|价格|费用|单价|\bhow much\b|\bamount\b|\bprice\b|\bcost\b", re.IGNORECASE
+            r"多少钱|多少元|多少块|多少[\u4e00-\u9fff]{0,3}[费款金]"
+            r"|金额|价格|费用|单价|\bhow much\b|\bamount\b|\bprice\b|\bcost\b",
+            re.IGNORECASE,
         ),
     ),
     ("phone", re.compile(r"电话|手机|\bphone\b|\btelephone\b", re.IGNORECASE)),
@@ -238,7 +259,7 @@ def _language(text: str) -> Language:
 
 def _asks(folded: str, lexicon: Lexicon) -> tuple[Ask, ...]:
     divider = SPLIT if not CONDITION.search(folded) else SPLIT_HARD
-    pieces = [piece for piece in divider.split(folded) if piece and strip(piece)]
+    pieces = [piece for piece in divider.split(CONTEXT.sub("", folded)) if piece and strip(piece)]
     whole = strip(folded) or folded
     if len(pieces) < 2 or SPAN_QUESTION.search(folded):
         return (ask(whole, folded, lexicon),)
@@ -250,7 +271,7 @@ def _asks(folded: str, lexicon: Lexicon) -> tuple[Ask, ...]:
 def _distributed(lexicon: Lexicon, parts: list[str]) -> list[str]:
     """Gives each part what the parts share: "甲方的地址和电话" asks for 甲方的地址 and for 甲方的电话."""
     owner = re.match(r"^(.{1,20}?)的(?=.)", parts[0])
-    if owner and all("的" not in part for part in parts[1:]):
+    if owner and not QUESTION_WORD.search(owner.group(1)) and all("的" not in part for part in parts[1:]):
         return [parts[0], *(f"{owner.group(1)}的{part}" for part in parts[1:])]
     of = re.search(r"\s(?:of|for)\s(?:the\s)?(.{2,60})$", parts[-1])
     if of and all(not re.search(r"\b(?:of|for)\b", part) for part in parts[:-1]):
@@ -298,6 +319,8 @@ def ask(text: str, whole: str, lexicon: Lexicon, parties: frozenset[str] = froze
         if name in lexicon.types
     ]
     asked = next((kind for kind, pattern in KINDS if pattern.search(whole)), "")
+    if asked == "money" and QUANTITY.search(whole):
+        asked = "number"
     if asked in ("", "datetime", "name", "place", "money", "number") and typed:
         specific = [kind for kind in typed if kind != "text"]
         headed = specific[0 if OF.search(text) else -1] if specific else ""

@@ -14,6 +14,11 @@ BOTH = (
     (re.compile(r"劳动(?:合同)?双方|劳资双方"), ("用人单位", "劳动者")),
     (re.compile(r"\b(?:the )?buyer'?s? and (?:the )?seller'?s?(?= \w)"), ("buyer's", "seller's")),
 )
+SAID_IN_FIGURES = (
+    (re.compile(r"(?<![含带连不加税])税(?=(?:一共|总共|合计|是|有|要交|交了)*(?:多少|几块))"), "税额"),
+    (re.compile(r"(?:没有?|不|未)(?:能)?及格(?!线|率)|挂了?科"), "成绩低于60分"),
+    (re.compile(r"(?<=[门科人个])及格了?(?:的)?(?=有|\W*$)"), "成绩不低于60分"),
+)
 WORD = r"(?:when|where|who|why|how much|how many|how long|how old|how)"
 TWO_WORDS = re.compile(rf"^\W*(?P<one>{WORD})\s*(?:,|and|&|or)\s*(?P<two>{WORD})\b(?P<rest>.+)$")
 ZH_WHEN = r"(?:什么时候|何时|哪一?天|几点|什么时间|几号|几月几号)"
@@ -39,6 +44,8 @@ NUMBERED = re.compile(r"(?:^|[\s;,。?])(?:\(?[1-9][)）.、]|[①-⑨])\s*(?=\D
 
 def spread(folded: str) -> str:
     """A folded question with what is asked under one head written out, its parts set apart by semicolons."""
+    for pattern, said in SAID_IN_FIGURES:
+        folded = pattern.sub(said, folded)
     for pattern, (one, two) in BOTH:
         if pattern.search(folded):
             return f"{pattern.sub(one, folded, count=1)};{pattern.sub(two, folded, count=1)}"

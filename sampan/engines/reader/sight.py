@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.engines.reader import geometry
-from sampan.engines.reader.ocr import Ocr, Quads, Reading
+from sampan.engines.reader.ocr import Ocr, Quads, Reading, mostly_cjk
 from sampan.engines.reader.page import Box, Line, Matrix, Page, is_cjk
 from sampan.engines.reader.picture import Pixels
 from sampan.engines.reader.rules import ruled_cells
 
 WORKING_SIDE = 2_600
 SMALL_SIDE = 700
-TRIAL_LINES = 5
+TRIAL_LINES = 3
 SURE = 0.90
 LEAST_SCORE = 0.40
 
@@ -86,11 +86,12 @@ def _look(picture: Pixels, ocr: Ocr, stopped: Callable[[], bool]) -> _Look:
         return _Look(found, (), 0)
     turn, known = _turn(picture, found, ocr, stopped)
     quads = geometry.ordered(found, turn)
+    script = "".join(reading.text for reading in known.values())
     readings: list[Reading] = []
     for index, quad in enumerate(quads):
         _check(stopped)
         # A page of narrow letters cannot be read squeezed: two such lines are enough to stop trying.
-        squeeze = sum(reading.reread for reading in (*known.values(), *readings)) < 2
+        squeeze = sum(reading.reread for reading in (*known.values(), *readings)) < 2 and mostly_cjk(script)
         readings.append(known[index] if index in known else _read(picture, quad, ocr, squeeze=squeeze))
     return _Look(quads, tuple(readings), turn)
 
@@ -108,7 +109,9 @@ def _turn(picture: Pixels, found: Quads, ocr: Ocr, stopped: Callable[[], bool]) 
         trial: dict[int, Reading] = {}
         for index in chosen:
             _check(stopped)
-            trial[index] = ocr.recognise(geometry.crop(picture, quads[index]))
+            # The first line tells the script: narrow letters cannot be read squeezed, and trying costs another reading.
+            squeeze = bool(trial) and mostly_cjk("".join(reading.text for reading in trial.values()))
+            trial[index] = ocr.recognise(geometry.crop(picture, quads[index]), squeeze=squeeze)
         weight = sum(len(r.text) for r in trial.values())
         score = sum(r.score * len(r.text) for r in trial.values()) / weight if weight else 0.0
         if score > scores:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from sampan.engines.reader.aliases import named
+from sampan.engines.reader.folding import fold
 from sampan.engines.reader.layout import Row, rows
 from sampan.engines.reader.lexicon import Lexicon
 from sampan.engines.reader.page import Box, Cell, Line, Page, Table, union
@@ -64,6 +65,30 @@ def tables(page: Page, lexicon: Lexicon) -> list[Table]:
         if not any(_well_filled(t) and t.box.holds(line.box.centre, line.box.middle) for t in made)
     ]
     return made + _aligned(rows(loose), lexicon)
+
+
+def side_by_side(table: Table) -> list[Table]:
+    """A table whose heading comes twice from left to right as the tables that were printed side by side."""
+    for head in table.rows[:3]:
+        texts = [fold(cell.text) for cell in head]
+        size = len(texts) // 2
+        if len(texts) < 4 or len(texts) % 2 or not all(texts):
+            continue
+        alike = sum(one == other for one, other in zip(texts[:size], texts[size:], strict=True))
+        if alike == 0 or alike < size - 1:
+            continue
+        wall = head[size].column
+        halves = []
+        for first, last in ((0, wall), (wall, table.columns)):
+            kept = [
+                tuple(replace(c, column=c.column - first, last=c.last - first) for c in row if first <= c.column < last)
+                for row in table.rows
+            ]
+            filled = tuple(row for row in kept if any(cell.text for cell in row))
+            if filled:
+                halves.append(replace(table, rows=filled, columns=last - first))
+        return halves
+    return [table]
 
 
 def _well_filled(table: Table) -> bool:
@@ -216,6 +241,8 @@ def _leaves(row: Row, edges: Sequence[float]) -> bool:
 
 def _place(row: Row, head: Row, edges: Sequence[float]) -> list[list[Line]]:
     """Each line of a row in the column that it overlaps most, or whose heading is nearest."""
+    if len(row.lines) == len(head.lines):
+        return [[line] for line in row.lines]
     placed: list[list[Line]] = [[] for _ in head.lines]
     for line in row.lines:
         overlaps = [line.box.overlap_across(h.box) for h in head.lines]

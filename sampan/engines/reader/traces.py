@@ -60,6 +60,15 @@ FAILING = re.compile(
 
 
 DIAGNOSIS = re.compile(r"[:)]\s*(?:fatal )?error\b", re.IGNORECASE)
+# "审核失败：库存不足", "Error 0x80: not enough space": what follows the colon says why.
+BECAUSE_OF = re.compile(
+    r"^(?:[\w ]{0,16}(?:失败|失敗|被拒绝?|不成功)|[\w ]{0,24}\b(?:failed|rejected|declined|denied)"
+    r"|Error(?: [\w-]{2,14})?)"
+    r"\s*[:：]\s*(?P<why>\S.{3,})$"
+)
+FAILED_ALONE = re.compile(
+    r"^\W*[\w一-鿿 ]{0,14}(?:失败|失敗|被拒绝?|\b(?:failed|rejected|declined|denied))\W*$", re.IGNORECASE
+)
 LINE_ASKED = re.compile(r"第\s*(\d{1,5})\s*行|\b(?:on|at|about|of) line (\d{1,5})\b|^\W*line (\d{1,5})\b")
 STAMPED = re.compile(r"\d{2}:\d{2}:\d{2}")
 LOGGED = re.compile(
@@ -178,6 +187,10 @@ def _messages(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[F
             and not re.search(r"[:：=]|^\s*(?:at|File)\b", after.text)
             else ""
         )
+        if after is not None and FAILED_ALONE.match(line.text) and len(after.text) >= 4:
+            yield _fact("失败原因", after.text, after, page, 0.9, lexicon)
+        if told := BECAUSE_OF.search(line.text):
+            yield _fact("失败原因", told["why"], line, page, 0.93, lexicon)
         yield _fact("error message", join_text([line.text, more]), line, page, 0.84 - 0.06 * number, lexicon)
     for line in lines:
         if ADVICE.search(line.text) and len(line.text) > 5:

@@ -143,6 +143,10 @@ def _named(text: str, kind: str) -> float:
     plain = text.strip()
     if kind == "gender":
         return 1.0 if re.search(r"男|女|male|female|^[MF]$", plain, re.IGNORECASE) else 0.1
+    # A name with its telephone number beside it is a name still.
+    plain = re.sub(r"(?<=[^\d\s])\s*[\d+][\d\s()-]{6,}$", "", plain)
+    if kind == "person" and find(plain, "address"):
+        return 0.1
     digits = sum(char.isdigit() for char in plain)
     if not plain or digits * 2 > len(plain):
         return 0.1
