@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sampan.dialects.anthropic import Anthropic
 from sampan.edge.batches import BatchesPages
 from sampan.edge.door import MESSAGES, BodyLimits, Door, Rooms, Shelf
 from sampan.edge.files import FilesPages
-from sampan.edge.listener import Listener
+from sampan.edge.listener import Listener, claim_files
 from sampan.edge.responses import ResponsesPages
 from sampan.edge.wire import SMALL_BODY
 from sampan.errors import ConfigError, InvalidRequest
@@ -34,7 +35,7 @@ from sampan.media.crew import Crew
 from sampan.media.fetching import Exemption, Fetcher, Policy
 from sampan.media.kitchen import Kitchen
 from sampan.memory import Memory
-from sampan.network import NetworkBuilder
+from sampan.network import Network, NetworkBuilder
 from sampan.pipeline import Parts, Pipeline
 from sampan.routing.catalog import Catalog, Route
 from sampan.routing.router import Router
@@ -46,6 +47,7 @@ from sampan.storage.keys import STRONG_SECRET, Keys
 from sampan.storage.objects import Objects
 from sampan.storage.records import Records
 from sampan.storage.responses import Responses
+from sampan.storage.state import KeptState, RedisState, State
 from sampan.supervisor import EngineSpec, EngineState, Phase, Supervisor
 from sampan.telemetry import Metrics
 from sampan.upstreams.fetch import Strangers
@@ -53,21 +55,43 @@ from sampan.upstreams.fetch import Strangers
 log = logging.getLogger("sampan.app")
 
 SWEEP_EVERY = 3600.0
+RETIRE_EVERY = 0.2
+RETIRE_GRACE = 5.0  # seconds for calls that have a plan already and stand before no bulkhead yet
 FORM_OVERHEAD = 1 << 20  # bytes of a form around the file in it
 EVERY_ADDRESS = ("0.0.0.0", "::")
 LAST_WORDS = 5  # seconds for broken-off answers to say so
 GC_THRESHOLDS = (20_000, 20, 50)  # a call makes hundreds of short-lived values and hardly a cycle
 
 
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What follows from the configuration and is swapped as a whole. `looks` are the tasks that watch upstreams."""
+
+    config: Config
+    network: Network
+    catalog: Catalog
+    stack: AsyncExitStack
+    looks: tuple[asyncio.Task[Any], ...]
+
+    @property
+    def busy(self) -> bool:
+        """Whether calls are open that were begun with it."""
+        return any(guard.bulkhead.taken or guard.bulkhead.waiting for guard in self.network.guards.values())
+
+    async def aclose(self) -> None:
+        await self.stack.aclose()
+
+
 class App:
     """One gateway. `async with App(config) as app` has all parts started, engines still warming up."""
 
     def __init__(self, config: Config, environ: Mapping[str, str] = os.environ) -> None:
-        self.config = config
+        self._first = config
         self.admin_key: str | None = None
         self.public_url = ""
         self._environ = environ
         self._stack = AsyncExitStack()
+        self._retired: list[asyncio.Task[Any]] = []
         self.metrics = Metrics()
 
     async def __aenter__(self) -> App:
@@ -82,29 +106,72 @@ class App:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        self.socket = self._listen()
-        await asyncio.to_thread(self._open_storage)
-        self.supervisor = self._supervisor()
-        self.network = NetworkBuilder(self.config, self.supervisor, self.metrics, self._kitchen()).build()
-        for upstream in self.network.upstreams.values():
-            self._stack.push_async_callback(upstream.aclose)
-        self.catalog = self._catalog()
-        router = Router(self.network.guards, self.config.server.attempts, self.metrics.attempted)
-        self.pipeline = Pipeline(self._parts(router))
-        self._runner = BatchRunner(self._batches, self._run_batched, time.time, self.config.server.batch_calls)
-        self.door = Door(self._rooms(), BodyLimits(self.config.server.max_body, self.config.server.body_timeout))
+        config = self._first
+        self.socket = self._listen(config)
+        await asyncio.to_thread(self._open_storage, config)
+        self._stack.push_async_callback(self._state.aclose)
+        self.supervisor = self._supervisor(config)
+        self._wiring = await self._wire(config)
+        self._stack.push_async_callback(self._unwire)
+        self.pipeline = Pipeline(self._parts(self._wiring))
+        self._runner = BatchRunner(self._batches, self._run_batched, time.time, config.server.batch_calls)
+        self.door = Door(self._rooms(self._wiring), _limits(config))
         await self.supervisor.start()
         self._stack.push_async_callback(self.supervisor.stop)
-        tasks = [prober.run() for prober in self.network.probers]
-        tasks += [self._identity.watch(), self._sweep(), self._runner.run_forever()]
-        for work in tasks:
-            task = asyncio.create_task(work)
-            task.add_done_callback(_note_end)
-            self._stack.push_async_callback(_end, task)
+        for work in (self._identity.watch(), self._sweep(), self._runner.run_forever()):
+            self._stack.push_async_callback(_end, _begin(work))
 
-    def _listen(self) -> socket.socket:
+    # Configuration.
+
+    @property
+    def config(self) -> Config:
+        """What is in force."""
+        return self._wiring.config
+
+    @property
+    def network(self) -> Network:
+        return self._wiring.network
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._wiring.catalog
+
+    async def reload(self, config: Config) -> None:
+        """Swaps the configuration; calls that are open end with the one they began with. Raises `ConfigError`.
+
+        Breakers keep their states, for those are in the store that both wirings share.
+        """
+        _check_swap(self.config, config)
+        wiring, old = await self._wire(config), self._wiring
+        self._wiring = wiring
+        self.pipeline.adopt(self._parts(wiring))
+        self.door.adopt(self._rooms(wiring), _limits(config))
+        self._retired = [task for task in self._retired if not task.done()]
+        self._retired.append(_begin(_retire(old)))
+
+    async def _wire(self, config: Config) -> Wiring:
+        async with AsyncExitStack() as stack:
+            kitchen = self._kitchen(config, stack)
+            network = NetworkBuilder(config, self.supervisor, self.metrics, kitchen, self._state).build()
+            for upstream in network.upstreams.values():
+                stack.push_async_callback(upstream.aclose)
+            await network.sharing.load()
+            stack.push_async_callback(network.sharing.aclose)
+            catalog = _catalog(config)
+            works = [*(prober.run() for prober in network.probers), network.sharing.run(), network.sharing.listen()]
+            looks = tuple(map(_begin, works))
+            for task in looks:
+                stack.push_async_callback(_end, task)
+            return Wiring(config, network, catalog, stack.pop_all(), looks)
+
+    async def _unwire(self) -> None:
+        for task in self._retired:
+            await _end(task)
+        await self._wiring.aclose()
+
+    def _listen(self, config: Config) -> socket.socket:
         """The listening socket, bound before anything else: a taken port is the commonest reason not to start."""
-        host, port = split_listen(self.config.server.listen)
+        host, port = split_listen(config.server.listen)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         self._stack.callback(listener.close)
@@ -113,22 +180,22 @@ class App:
             listener.bind((host, port))
         except OSError as error:
             raise ConfigError(
-                f"cannot listen on {self.config.server.listen}: {error.strerror}. "
+                f"cannot listen on {config.server.listen}: {error.strerror}. "
                 "Stop what uses it, or set another address in [server] listen"
             ) from None
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{listener.getsockname()[1]}"
-        self.public_url = self.config.server.public_url or self.url
-        if not self.config.server.public_url and host in EVERY_ADDRESS:
+        self.public_url = config.server.public_url or self.url
+        if not config.server.public_url and host in EVERY_ADDRESS:
             self.public_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             log.warning(
                 "links are signed for %s: set [server] public_url to the host that browsers see", self.public_url
             )
         return listener
 
-    def _open_storage(self) -> None:
+    def _open_storage(self, config: Config) -> None:
         """Blocks: the database, the records that a dead process left, the keys, the artifacts."""
-        database = Database(Path(self.config.server.data))
+        database = Database(Path(config.server.data))
         self._stack.callback(database.close)
         self._records = Records(database)
         replayed = self._records.start()
@@ -146,14 +213,16 @@ class App:
         self._files = Files(database, self.objects, time.time)
         self._batches = Batches(database, time.time)
         self._responses = Responses(database, time.time)
+        kept_in = config.storage.state
+        self._state: State = KeptState(database, time.time) if kept_in == "memory" else RedisState(kept_in)
         # What we sign with that nobody is to forge: thinking blocks of our own models.
         self._secret = bytes.fromhex(database.setting("thinking_secret", lambda: secrets.token_hex(32)))
 
     # Engines.
 
-    def _supervisor(self) -> Supervisor:
-        specs = [self._spec(name, engine) for name, engine in self.config.engines.items()]
-        for name in self.config.engines:
+    def _supervisor(self, config: Config) -> Supervisor:
+        specs = [self._spec(name, engine) for name, engine in config.engines.items()]
+        for name in config.engines:
             self.metrics.engine(name, False)
         return Supervisor(specs, log=_engine_log, listeners=(self._engine_changed,))
 
@@ -185,12 +254,12 @@ class App:
 
     # Routing.
 
-    def _kitchen(self) -> Kitchen:
-        media = self.config.media
+    def _kitchen(self, config: Config, stack: AsyncExitStack) -> Kitchen:
+        media = config.media
         strangers = Strangers()
-        self._stack.callback(strangers.close)
+        stack.callback(strangers.close)
         crew = Crew(media.workers)
-        self._stack.push_async_callback(crew.aclose)
+        stack.push_async_callback(crew.aclose)
         exemptions = tuple(Exemption.parse(text) for text in media.fetch_allow)
         policy = Policy(exemptions, most=media.fetch_bytes, seconds=media.fetch_seconds)
         fetcher = Fetcher(strangers.get, strangers.resolve, policy)
@@ -200,31 +269,14 @@ class App:
         file, data = await self._files.read(owner, identifier)
         return data, file.mime_type
 
-    def _catalog(self) -> Catalog:
-        routes = [
-            Route(route.model, tuple(route.operations), tuple(self._target(text) for text in route.targets))
-            for route in self.config.routes
-        ]
-        server = self.config.server
-        return Catalog(routes, (server.default_model, server.default_image_model))
-
-    def _target(self, text: str) -> Target:
-        name, model = parse_target(text)
-        engine = self.config.engines.get(name)
-        if engine is not None:
-            return Target(name, model, ENGINE_DIALECTS[engine.kind], Location.LOCAL, Tier.DEGRADED)
-        upstream = self.config.upstreams[name]
-        tier = Tier.CLOUD if upstream.location is Location.CLOUD else Tier.LOCAL
-        return Target(name, model, upstream.dialect, upstream.location, tier)
-
     # The path of a call.
 
-    def _parts(self, router: Router) -> Parts:
-        server = self.config.server
-        gallery = Gallery(self.objects, self.public_url, self.config.storage.link_lifetime, time.time)
+    def _parts(self, wiring: Wiring) -> Parts:
+        server = wiring.config.server
+        gallery = Gallery(self.objects, self.public_url, wiring.config.storage.link_lifetime, time.time)
         return Parts(
-            catalog=self.catalog,
-            router=router,
+            catalog=wiring.catalog,
+            router=Router(wiring.network.guards, server.attempts, self.metrics.attempted),
             limits=Limits(server.max_image, server.default_model, server.default_image_model),
             authenticate=self._identity.authenticate,
             actor_of=self._identity.find,
@@ -246,24 +298,24 @@ class App:
         if record.outcome == "failed":
             log.warning("call %s failed: %s", record.id, record.attempts or record.error)
 
-    def _rooms(self) -> Rooms:
+    def _rooms(self, wiring: Wiring) -> Rooms:
         return Rooms(
             run=self.pipeline.run,
             refuse=self.pipeline.refuse,
             authenticate=self._identity.authenticate,
             models=self._models,
-            operations=self.catalog.operations,
+            operations=wiring.catalog.operations,
             readiness=self.readiness,
             metrics=self.metrics.exposition,
             objects=self.objects,
-            shelves=self._shelves(),
+            shelves=self._shelves(wiring.config),
             wall=time.time,
-            keepalive=self.config.server.keepalive,
+            keepalive=wiring.config.server.keepalive,
             version=__version__,
         )
 
-    def _shelves(self) -> tuple[tuple[Shelf, int], ...]:
-        server = self.config.server
+    def _shelves(self, config: Config) -> tuple[tuple[Shelf, int], ...]:
+        server = config.server
         batches = BatchesPages(self._batches, self._runner.wake, server.public_url, server.max_batch)
         return (
             (FilesPages(self._files, time.time, server.max_file), server.max_file + FORM_OVERHEAD),
@@ -286,8 +338,8 @@ class App:
 
     async def _sweep(self) -> None:
         """Forgets artifacts, files and responses that are older than they are kept for."""
-        days = self.config.storage.artifact_days
         while True:
+            days = self.config.storage.artifact_days
             try:
                 await self._files.purge()
                 await asyncio.to_thread(self._responses.sweep)
@@ -312,6 +364,66 @@ def _note_end(task: asyncio.Task[Any]) -> None:
         log.error("background work ended by a mistake of ours", exc_info=task.exception())
 
 
+def _catalog(config: Config) -> Catalog:
+    routes = [
+        Route(
+            route.model,
+            tuple(route.operations),
+            tuple(_target(config, text, hedged=route.hedge) for text in route.targets),
+        )
+        for route in config.routes
+    ]
+    return Catalog(routes, (config.server.default_model, config.server.default_image_model))
+
+
+def _target(config: Config, text: str, *, hedged: bool) -> Target:
+    name, model = parse_target(text)
+    engine = config.engines.get(name)
+    if engine is not None:
+        return Target(name, model, ENGINE_DIALECTS[engine.kind], Location.LOCAL, Tier.DEGRADED, hedged)
+    upstream = config.upstreams[name]
+    tier = Tier.CLOUD if upstream.location is Location.CLOUD else Tier.LOCAL
+    return Target(name, model, upstream.dialect, upstream.location, tier, hedged)
+
+
+def _limits(config: Config) -> BodyLimits:
+    return BodyLimits(config.server.max_body, config.server.body_timeout)
+
+
+def _check_swap(before: Config, after: Config) -> None:
+    """Raises `ConfigError` for what only a restart can change."""
+    fixed = {
+        "[server] listen": (before.server.listen, after.server.listen),
+        "[server] data": (before.server.data, after.server.data),
+        "[server] public_url": (before.server.public_url, after.server.public_url),
+        "[server] batch_calls": (before.server.batch_calls, after.server.batch_calls),
+        "[server] log_level": (before.server.log_level, after.server.log_level),
+        "[storage]": (before.storage, after.storage),
+        "[engines]": (before.engines, after.engines),
+    }
+    changed = [name for name, (old, new) in fixed.items() if old != new]
+    if changed:
+        raise ConfigError(f"{', '.join(changed)}: only a restart can change this; nothing was changed")
+
+
+async def _retire(wiring: Wiring) -> None:
+    """Lets the calls of a wiring that is no longer in force end, then closes it."""
+    for task in wiring.looks:
+        await _end(task)
+    await asyncio.sleep(RETIRE_GRACE)
+    while True:
+        if not wiring.busy:
+            break
+        await asyncio.sleep(RETIRE_EVERY)
+    await wiring.aclose()
+
+
+def _begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work)
+    task.add_done_callback(_note_end)
+    return task
+
+
 async def _end(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.wait((task,))
@@ -323,7 +435,8 @@ def _engine_log(engine: str, line: str) -> None:
 
 async def serve(app: App, announce: Callable[[App], Coroutine[None, None, None]], stop: asyncio.Event) -> None:
     """Answers until `stop` is set; answers still open `shutdown` seconds later end in an error event."""
-    listener = Listener(app.door)
+    claim_files()
+    listener = Listener(app.door, idle=app.config.server.idle_timeout)
     # Everything built so far lives as long as the process: the collector need not look at it again with every call.
     gc.collect()
     gc.freeze()

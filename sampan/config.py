@@ -62,6 +62,11 @@ class ServerSettings:
     max_body: int = setting(32 * MEBIBYTE, "Largest body of a call, in bytes.", minimum=1024)
     max_image: int = setting(5 * MEBIBYTE, "Largest picture in a call, in bytes once decoded.", minimum=1024)
     body_timeout: float = setting(60.0, "Seconds that a caller has to send a whole body.", minimum=0.05)
+    idle_timeout: float = setting(
+        75.0,
+        "Seconds that a connection may be silent between two requests, or take nothing of an answer.",
+        minimum=0.05,
+    )
     keepalive: float = setting(
         10.0, "Seconds of waiting for the first content after which a stream gets an SSE comment.", minimum=0.05
     )
@@ -159,7 +164,8 @@ class MediaSettings:
     fetch_bytes: int = setting(32 * MEBIBYTE, "Largest picture or PDF that is fetched by its URL.", minimum=1024)
     fetch_seconds: float = setting(20.0, "Seconds that fetching one URL may take, redirects together.", minimum=0.1)
     fetch_allow: list[str] = setting(
-        [], "Hosts and networks that may be fetched from although they are not public: `files.lan`, `10.1.0.0/16`."
+        [],
+        "Hosts and networks to fetch from although they are not public: `files.lan:8080` (ports but 80, 443), `10.1.0.0/16`.",
     )
     clean: bool = setting(True, "Take EXIF, GPS and other metadata off pictures before they leave for a cloud.")
 
@@ -169,6 +175,7 @@ class RouteSettings:
     model: str = required("Public model name, or a pattern with * and ?.")
     operations: list[Operation] = required("Operations it serves.")
     targets: list[str] = required("`upstream` or `upstream:model`, best first.")
+    hedge: bool = setting(False, "Ask a local target too, where the first content is later than usual.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,23 +148,28 @@ class Call(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One (upstream, model) of a route. `model` None means: ask for the model that the caller named."""
+    """One (upstream, model) of a route. `model` None means: ask for the model that the caller named.
+
+    `hedged`: where its first event is later than usual, a local target of the route is asked beside it.
+    """
 
     upstream: str
     model: str | None
     dialect: Dialect
     location: Location
     tier: Tier
+    hedged: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """What came of asking one target; `fault` None is success."""
+    """What came of asking one target; `fault` None is success, unless another was faster (`outrun`)."""
 
     upstream: str
     fault: Fault | None
+    outrun: bool = False
 
     def __str__(self) -> str:
-        return f"{self.upstream}={self.fault or 'ok'}"
+        return f"{self.upstream}={'outrun' if self.outrun else self.fault or 'ok'}"
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -29,11 +29,11 @@ from sampan.dialects.translation.manners import Terms, manners
 from sampan.errors import ConfigError, TargetFault
 from sampan.media.kitchen import Cook, Kitchen
 from sampan.media.serving import Diet
+from sampan.routing.attempts import Guard
 from sampan.routing.breaker import Breaker
 from sampan.routing.breaker import State as BreakerState
 from sampan.routing.bulkhead import Bulkhead
 from sampan.routing.probes import Prober
-from sampan.routing.router import Guard
 from sampan.routing.sharing import Sharing
 from sampan.storage.state import State
 from sampan.supervisor import Phase, Supervisor
@@ -80,7 +80,7 @@ def _continuing(settings: UpstreamSettings) -> Continuing:
     return Continuing.ASK if SERVERS[settings.server].prefill == "refuse" else Continuing.PREFILL
 
 
-def _place(name: str, settings: UpstreamSettings) -> str:
+def place(name: str, settings: UpstreamSettings) -> str:
     """What an upstream is called among servers that share their state: never the same for two that are not.
 
     A URL of this machine means another server on every other one.
@@ -126,8 +126,8 @@ class NetworkBuilder:
                 )
                 wakes.append(prober)
                 probers.append(prober)
-                self._sharing.add_prober(name, _place(name, settings), prober, probes.interval)
-            self._sharing.add(_place(name, settings), breakers, self._config.breaker.delay)
+                self._sharing.add_prober(name, place(name, settings), prober, probes.interval)
+            self._sharing.add(place(name, settings), breakers, self._config.breaker.delay)
         for name, engine in self._config.engines.items():
             upstreams[name] = self._engine(name, engine)
             delay = min(ENGINE_DELAY, self._config.breaker.delay)
@@ -234,6 +234,7 @@ class NetworkBuilder:
         clean = media.clean and is_cloud
         if settings.dialect is Dialect.ANTHROPIC:
             diet = Diet(picture_urls=is_cloud, pdf=True, pdf_urls=is_cloud, documents=True, unknown=True, clean=clean)
+            diet = replace(diet, threads=is_cloud)
         else:
             diet = Diet(picture_urls=is_cloud and SERVERS[settings.server].picture_links, clean=clean)
         return self._kitchen.preparer(replace(diet, pages=media.pages), is_cloud=is_cloud)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -149,6 +150,10 @@ class Pipeline:
         self._parts = parts
         self._stopping = False
 
+    def adopt(self, parts: Parts) -> None:
+        """Calls that come from now on go by these."""
+        self._parts = parts
+
     def stop(self) -> None:
         """From now on a cancelled call is one that we broke off, not one whose caller left."""
         self._stopping = True
@@ -216,7 +221,7 @@ class Pipeline:
         story.close(outcome, status, error=error.kind)
         headers = [JSON, *story.headers()]
         if error.retry_after is not None:
-            headers.append(("retry-after", str(max(1, round(error.retry_after)))))
+            headers.append(("retry-after", str(max(1, math.ceil(error.retry_after)))))
         if not error.should_retry:
             headers.append(("x-should-retry", "false"))
         return Answer(status, tuple(headers), body)

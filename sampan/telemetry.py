@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
@@ -61,6 +62,16 @@ def configure_logging(level: str) -> None:
     )
 
 
+class Load(Protocol):
+    """How full a bulkhead is now; looked at when somebody scrapes."""
+
+    @property
+    def taken(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+
 @dataclass(slots=True)
 class _Tally:
     """What is known of the calls of one kind. Buckets hold counts of their own, not yet cumulative."""
@@ -89,6 +100,8 @@ class Metrics(Collector):
         self._probes: dict[tuple[str, str], int] = {}
         self._breakers: dict[tuple[str, str], str] = {}
         self._engines: dict[str, bool] = {}
+        self._loads: dict[str, Load] = {}
+        self._shared_state: bool | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -125,8 +138,14 @@ class Metrics(Collector):
     def breaker(self, upstream: str, operation: Operation, state: str) -> None:
         self._breakers[upstream, operation.value] = state
 
+    def bulkhead(self, upstream: str, load: Load) -> None:
+        self._loads[upstream] = load
+
     def engine(self, name: str, ready: bool) -> None:
         self._engines[name] = ready
+
+    def shared_state(self, up: bool) -> None:
+        self._shared_state = up
 
     def exposition(self) -> bytes:
         """The text format, https://prometheus.io/docs/instrumenting/exposition_formats/."""
@@ -166,9 +185,19 @@ class Metrics(Collector):
         for (upstream, operation), state in self._breakers.items():
             for each in BREAKER_STATES:
                 breakers.add_metric((upstream, operation, each), each == state)
+        taken = GaugeMetricFamily("sampan_bulkhead_taken", "Calls open at an upstream.", labels=["upstream"])
+        waiting = GaugeMetricFamily("sampan_bulkhead_waiting", "Calls in line before it.", labels=["upstream"])
+        for upstream, load in self._loads.items():
+            taken.add_metric((upstream,), load.taken)
+            waiting.add_metric((upstream,), load.waiting)
+        yield from (taken, waiting)
         engines = GaugeMetricFamily("sampan_engine_ready", "1 where an engine is warm.", labels=["engine"])
         for name, ready in self._engines.items():
             engines.add_metric((name,), ready)
+        if self._shared_state is not None:
+            yield GaugeMetricFamily(
+                "sampan_shared_state_up", "1 while breakers are shared and kept.", float(self._shared_state)
+            )
         yield from (breakers, engines, GaugeMetricFamily("sampan_open_calls", "Calls being answered.", self._open))
 
 

@@ -69,6 +69,7 @@ class Scripted:
         self.continues = continues
         self.asked: list[tuple[Call, str | None]] = []
         self.ends: list[str] = []
+        self.over = asyncio.Event()  # an attempt has ended, whichever way
         self.probed = 0
         self.looked = asyncio.Event()
         self._scripts = list(scripts)
@@ -96,7 +97,10 @@ class Scripted:
         except BaseException:
             self.ends.append("closed")
             raise
-        self.ends.append("ended")
+        else:
+            self.ends.append("ended")
+        finally:
+            self.over.set()
 
     async def probe(self) -> None:
         self.probed += 1

@@ -20,7 +20,7 @@ CODECS = {"dialects", "config", "telemetry"}
 STORES = {"storage"}
 ROOMS = {"edge", "routing", "upstreams", "governance", "media", "knowledge", "releases"}
 
-PARTS = {"pipeline", "memory", "batches", "network", "console", "drill", "supervisor"}
+PARTS = {"pipeline", "memory", "batches", "network", "reloading", "console", "drill", "supervisor"}
 
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "supervisor": NOUNS | CODECS,
     "engines": NOUNS | CODECS,
+    "reloading": NOUNS | CODECS | STORES,
     "network": NOUNS | CODECS | STORES | ROOMS | {"supervisor"},
     "app": NOUNS | CODECS | STORES | ROOMS | PARTS,
     "cli": NOUNS | CODECS | STORES | ROOMS | PARTS | {"app"},

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sampan.core import Fault, Operation, Record
 from sampan.routing.breaker import State
+from sampan.routing.bulkhead import Bulkhead, Slot
 from sampan.telemetry import BREAKER_STATES, SECONDS, Metrics, configure_logging
 
 RECORD = Record(
@@ -112,6 +113,19 @@ def test_attempts_probes_engines_and_breakers() -> None:
     assert [name for name, value in states.items() if value == 1] == [
         "sampan_breaker_state{operation=text,state=open,upstream=claude}"
     ]
+
+
+def test_bulkheads_are_looked_at_when_somebody_scrapes() -> None:
+    metrics = Metrics()
+    bulkhead = Bulkhead(2)
+    metrics.bulkhead("claude", bulkhead)
+    assert samples(metrics)["sampan_bulkhead_taken{upstream=claude}"] == 0
+    slot = bulkhead.enter("ann")
+    assert isinstance(slot, Slot)
+    with slot:
+        found = samples(metrics)
+        assert found["sampan_bulkhead_taken{upstream=claude}"] == 1
+        assert found["sampan_bulkhead_waiting{upstream=claude}"] == 0
 
 
 def test_the_states_shown_are_those_that_there_are() -> None:

@@ -24,6 +24,7 @@ from sampan.dialects.openai_chat import OpenAIChat
 from sampan.dialects.openai_embeddings import OpenAIEmbeddings
 from sampan.dialects.openai_images import OpenAIImages
 from sampan.dialects.openai_responses import OpenAIResponses
+from sampan.edge import openapi
 from sampan.edge.paging import speaks_anthropic
 from sampan.edge.wire import SMALL_BODY, Exchange
 from sampan.errors import CallError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestTooLarge
@@ -35,7 +36,7 @@ MESSAGES = ("/v1/messages", "/v1/messages/count_tokens")
 CHAT = ("/v1/chat/completions",)
 RESPONSES = ("/v1/responses",)
 EMBEDDINGS = ("/v1/embeddings",)
-IMAGES = ("/v1/images/generations", "/v1/images/edits")
+IMAGES = ("/v1/images/generations", "/v1/images/edits", "/v1/images/variations")
 JSON = ("content-type", "application/json")
 WAITING = sse.comment("waiting")
 VISIBLE = re.compile(r"[!-~]*")
@@ -105,7 +106,14 @@ class Door:
             "/ready": self._ready,
             "/metrics": self._metrics,
             "/v1/models": self._models,
+            openapi.PATH: self._describe,
         }
+        self._description = openapi.document(rooms.version)
+
+    def adopt(self, rooms: Rooms, limits: BodyLimits) -> None:
+        """What comes from now on is answered by these."""
+        self._rooms = rooms
+        self._limits = limits
 
     # Before a call is here.
 
@@ -143,7 +151,8 @@ class Door:
         if codec is not None and incoming.method == "POST":
             answer = self._rooms.refuse(incoming, codec, error)
         else:
-            answer = self._error(incoming, error, _request_id())
+            request_id = _request_id()
+            answer = _named(self._error(incoming, error, request_id), request_id)
         assert isinstance(answer.body, bytes)
         exchange.answer(answer.status, _lines(answer), answer.body)
 
@@ -219,8 +228,7 @@ class Door:
             log.exception("page %s failed by a mistake of ours", request_id)
             mistake = InternalError("an internal error; the log has it under this request id")
             answer = self._error(incoming, mistake, request_id)
-        headers = (*answer.headers, ("request-id", request_id), ("x-request-id", request_id))
-        return msgspec.structs.replace(answer, headers=headers)
+        return _named(answer, request_id)
 
     async def _find(self, incoming: Incoming) -> Answer:
         path = incoming.path
@@ -265,6 +273,9 @@ class Door:
     async def _metrics(self, incoming: Incoming) -> Answer:
         return Answer(200, (("content-type", "text/plain; version=0.0.4; charset=utf-8"),), self._rooms.metrics())
 
+    async def _describe(self, incoming: Incoming) -> Answer:
+        return Answer(200, (JSON,), self._description)
+
     async def _models(self, incoming: Incoming) -> Answer:
         self._rooms.authenticate(incoming.credential)
         query = dict(parse_qsl(incoming.query))
@@ -294,6 +305,12 @@ class Door:
 def _is_anthropic(incoming: Incoming) -> bool:
     """Whose errors a caller of this path expects."""
     return speaks_anthropic(incoming) or incoming.path.startswith(MESSAGES)
+
+
+def _named(answer: Answer, request_id: str) -> Answer:
+    """The answer with its id, where either SDK looks for it."""
+    headers = (*answer.headers, ("request-id", request_id), ("x-request-id", request_id))
+    return msgspec.structs.replace(answer, headers=headers)
 
 
 def _lines(answer: Answer) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from math import inf
 from types import TracebackType
 
 from sampan.core import Fault
@@ -46,6 +47,22 @@ TRANSITIONS: dict[tuple[State, Signal], State] = {
 # These say something about one model or about us, and nothing about the upstream's health.
 UNCOUNTED = frozenset({Fault.MODEL_MISSING, Fault.BREAKER_OPEN, Fault.BULKHEAD_FULL})
 
+# How a breaker follows another one of the same upstream: by signals of the table, one after the other.
+FOLLOWING: dict[tuple[State, State], tuple[Signal, ...]] = {
+    (State.CLOSED, State.OPEN): (Signal.TRIPPED,),
+    (State.CLOSED, State.HALF_OPEN): (Signal.TRIPPED, Signal.COOLED),
+    (State.CLOSED, State.ISOLATED): (Signal.ISOLATED,),
+    (State.OPEN, State.CLOSED): (Signal.COOLED, Signal.RECOVERED),
+    (State.OPEN, State.HALF_OPEN): (Signal.COOLED,),
+    (State.OPEN, State.ISOLATED): (Signal.ISOLATED,),
+    (State.HALF_OPEN, State.CLOSED): (Signal.RECOVERED,),
+    (State.HALF_OPEN, State.OPEN): (Signal.TRIPPED,),
+    (State.HALF_OPEN, State.ISOLATED): (Signal.ISOLATED,),
+    (State.ISOLATED, State.CLOSED): (Signal.RELEASED,),
+    (State.ISOLATED, State.OPEN): (Signal.RELEASED, Signal.TRIPPED),
+    (State.ISOLATED, State.HALF_OPEN): (Signal.RELEASED, Signal.TRIPPED, Signal.COOLED),
+}
+
 
 class IllegalTransitionError(RuntimeError):
     """A signal that its state does not know: a mistake of ours."""
@@ -74,6 +91,31 @@ class Permit:
             self._breaker.abandoned(self._era)  # a caller that left proves nothing, nor a call that cannot be put to it
 
 
+class Turn:
+    """Whose turn the next trial is. Alone it is always ours; beside other servers, only while we hold the lease.
+
+    `permit` may not wait for a lease, so it says here that it wants one: `sharing` takes it, and the next call tries.
+    """
+
+    __slots__ = ("alone", "held_until", "wake", "wanted")
+
+    def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
+        self.alone = True
+        self.held_until = -inf  # on the breaker's clock
+        self.wanted = False
+        self.wake = wake
+
+    def is_ours(self, now: float) -> bool:
+        return self.alone or now < self.held_until
+
+    def want(self, *, now: bool) -> None:
+        """A call was refused; `now` where only the lease was missing."""
+        if not self.wanted:
+            self.wanted = True
+            if now:
+                self.wake()
+
+
 class Breaker:
     """Counts failures in a row of calls and probes together, and leaves a sick target alone for a while.
 
@@ -92,6 +134,7 @@ class Breaker:
         probed: bool = False,
         grace: float = 10.0,
         changed: Callable[[State, State], None] = lambda before, after: None,
+        turn: Turn | None = None,
     ) -> None:
         self._failures = failures
         self._delay = delay
@@ -100,9 +143,10 @@ class Breaker:
         self._probed = probed
         self._grace = grace
         self._changed = changed
+        self.turn = turn or Turn()
         self._state = State.CLOSED
         self._era = 0
-        self._opened = 0.0
+        self._since = clock()
         self._failed_calls = 0
         self._failed_probes = 0
         self._good_trials = 0
@@ -115,18 +159,45 @@ class Breaker:
     @property
     def cools_at(self) -> float:
         """When an open breaker may be tried again, on its clock."""
-        return self._opened + self._delay
+        return self._since + self._delay
+
+    @property
+    def tries_at(self) -> float:
+        """When an open breaker lets a trial through by itself."""
+        return self.cools_at + (self._grace if self._probed else 0.0)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it got into its state; of an open one, since it opened or was last found sick."""
+        return max(0.0, self._clock() - self._since)
+
+    @property
+    def mark(self) -> tuple[int, float]:
+        """Another value after every change, also after one that ends where it began."""
+        return self._era, self._since
+
+    @property
+    def trial_out(self) -> bool:
+        return self._trial_out
+
+    @property
+    def ready(self) -> bool:
+        """Whether only a trial is missing: it is half open, or open for long enough."""
+        return self._state is State.HALF_OPEN or (self._state is State.OPEN and self._clock() >= self.tries_at)
 
     def permit(self) -> Permit:
         """Raises `TargetFault(breaker_open)` with the seconds to wait."""
         if self._state is State.CLOSED:
             return Permit(self, self._era)
-        if self._state is State.OPEN and self._clock() >= self.cools_at + (self._grace if self._probed else 0.0):
-            self._signal(Signal.COOLED)
-        if self._state is State.HALF_OPEN and not self._trial_out:
+        now = self._clock()
+        due = self.ready and not self._trial_out
+        if due and self.turn.is_ours(now):
+            if self._state is State.OPEN:
+                self._signal(Signal.COOLED)
             self._trial_out = True
             return Permit(self, self._era)
-        wait = max(0.0, self.cools_at - self._clock()) if self._state is State.OPEN else None
+        self.turn.want(now=due)
+        wait = max(0.0, self.cools_at - now) if self._state is State.OPEN else None
         raise TargetFault(Fault.BREAKER_OPEN, self._state.value, retry_after=wait)
 
     def succeeded(self, era: int) -> None:
@@ -157,7 +228,7 @@ class Breaker:
     def probe_failed(self) -> None:
         if self._state is State.OPEN:
             if self._clock() >= self.cools_at:
-                self._opened = self._clock()  # still sick: another delay before the next look
+                self._since = self._clock()  # still sick: another delay before the next look
         elif self._state is State.CLOSED:
             self._failed_probes += 1
             self._judge()
@@ -169,6 +240,15 @@ class Breaker:
     def release(self) -> None:
         if self._state is State.ISOLATED:
             self._signal(Signal.RELEASED)
+
+    def adopt(self, state: State, age: float) -> None:
+        """Follows a breaker of the same upstream that got into `state` `age` seconds ago.
+
+        An open one is left for the rest of our own delay, never longer.
+        """
+        for signal in FOLLOWING.get((self._state, state), ()):
+            self._signal(signal)
+        self._since = self._clock() - max(0.0, age)
 
     def _judge(self) -> None:
         count = self._failed_calls + self._failed_probes
@@ -184,6 +264,5 @@ class Breaker:
         self._era += 1
         self._failed_calls = self._failed_probes = self._good_trials = 0
         self._trial_out = False
-        if after is State.OPEN:
-            self._opened = self._clock()
+        self._since = self._clock()
         self._changed(before, after)

@@ -7,9 +7,11 @@ the caller gets an error event and never a clean end.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,16 +25,15 @@ from sampan.core import (
     Location,
     Operation,
     Target,
-    Upstream,
     Usage,
 )
 from sampan.dialects import sse
 from sampan.dialects.handover import OPT_IN, Seam, seam
 from sampan.errors import CallError, Interrupted, InvalidRequest, Rejected, TargetFault, Unavailable
-from sampan.routing.breaker import Breaker
-from sampan.routing.bulkhead import Bulkhead
+from sampan.routing.attempts import Attempts, Guard
+from sampan.routing.hedging import race
 
-HELD_LIMIT = 1024 * 1024  # bytes of opening frames that wait for content: pings need a few hundred
+T = TypeVar("T")
 SAID_LIMIT = 4 * 1024 * 1024  # bytes of a stream that are kept so that another can go on with it
 
 
@@ -50,6 +51,10 @@ class Trail:
         self.target = target
         self.add(target, None)
 
+    def outrun(self, target: Target) -> None:
+        """Another was faster; what this one would have said nobody knows."""
+        self.attempts.append(Attempt(target.upstream, None, outrun=True))
+
     def broke(self, target: Target, fault: Fault) -> None:
         """The target that had begun to answer did not end."""
         self.attempts[-1] = Attempt(target.upstream, fault)
@@ -65,15 +70,22 @@ class _Walk:
     clouds must not hide the one that stands for the outage.
     """
 
-    __slots__ = ("_attempts", "_refusal", "_retry_after", "_spent")
+    __slots__ = ("_attempts", "_done", "_refusal", "_retry_after", "_spent")
 
     def __init__(self, attempts: int) -> None:
         self._attempts = attempts
         self._spent = 0
         self._retry_after: float | None = None
         self._refusal: InvalidRequest | None = None
+        self._done: Target | None = None
+
+    def done(self, target: Target) -> None:
+        """It was asked beside another, and need not be asked again."""
+        self._done = target
 
     def allows(self, target: Target) -> bool:
+        if target is self._done:
+            return False
         return self._spent < self._attempts or target.location is Location.LOCAL
 
     def charge(self, error: TargetFault) -> None:
@@ -89,21 +101,12 @@ class _Walk:
     def spent(self, trail: Trail) -> CallError:
         """What the caller is told when nobody is left to ask."""
         refusal = self._refusal
-        if refusal is not None and not trail.attempts:
-            return refusal
+        if refusal is not None and (refusal.details is not None or not trail.attempts):
+            return refusal  # one with details tells the caller's SDK how to ask so that somebody can answer
         busy = bool(trail.attempts) and trail.attempts[-1].fault is Fault.BULKHEAD_FULL
         also = f"; another cannot take it: {refusal.message}" if refusal is not None else ""
         message = f"no target could answer: {trail}{also}"
         return Unavailable(message, retry_after=self._retry_after, should_retry=busy)
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """What stands before one upstream."""
-
-    upstream: Upstream
-    breakers: Mapping[Operation, Breaker]
-    bulkhead: Bulkhead
 
 
 class Router:
@@ -114,27 +117,31 @@ class Router:
         guards: Mapping[str, Guard],
         attempts: int,
         observe: Callable[[str, Operation, Fault | None], None] = lambda upstream, operation, fault: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`attempts` is the retry budget of one request: the clouds it may really ask."""
         self._guards = guards
-        self._attempts = attempts
+        self._budget = attempts
         self._observe = observe
+        self._attempts = Attempts(guards, clock)
 
     async def fetch(self, call: Call, plan: Sequence[Target], trail: Trail) -> Event:
         """The whole answer to a call that does not stream. Raises `Unavailable`, `InvalidRequest` or `Rejected`.
 
         The same walk as `run` without its generators, which cost a short call more than everything else in it.
         """
-        walk = _Walk(self._attempts)
-        for target in plan:
+        walk = _Walk(self._budget)
+        for position, target in enumerate(plan):
             if not walk.allows(target):
                 continue
-            guard = self._guards[target.upstream]
+            if target.hedged and (hedge := self._hedge(call, target, plan[position + 1 :], walk)) is not None:
+                won = await self._race(call, hedge, trail, walk, self._attempts.whole)
+                if won is not None:
+                    self._observe(won[0].upstream, call.operation, None)
+                    return won[1]
+                continue
             try:
-                with guard.bulkhead, guard.breakers[call.operation].permit():
-                    event = await guard.upstream.fetch(call, target.model)
-                    if event.usage is None:
-                        raise TargetFault(Fault.CUT, "the attempt ended before its answer did")
+                event = await self._attempts.whole(call, target)
             except TargetFault as error:
                 self._move_on(call, target, trail, walk, error)
             except InvalidRequest as error:
@@ -152,30 +159,32 @@ class Router:
 
         After content was sent, a target that breaks is followed by the next one that can go on where it stopped.
         """
-        walk = _Walk(self._attempts)
+        walk = _Walk(self._budget)
         said = _Said(call.dialect)
         seam: Seam | None = None
         for position, target in enumerate(plan):
-            if not walk.allows(target) or (seam is not None and not self._continues(target)):
+            if not self._may_ask(target, walk, seam):
                 continue
-            said.wanted = call.stream and any(map(self._continues, plan[position + 1 :]))
+            rest = plan[position + 1 :]
+            said.wanted = call.stream and any(map(self._continues, rest))
             begun = False
             try:
-                async with aclosing(self._ask(call, target, trail, seam)) as events:
+                async with aclosing(self._events(call, target, rest, trail, walk, seam)) as events:
                     async for event in events:
-                        begun = True
+                        if not begun and trail.target is not None:
+                            begun, target = True, trail.target
                         said.add(event.data)
                         yield event
-                return
+                if begun:
+                    self._observe(target.upstream, call.operation, None)
+                    return
             except TargetFault as error:
                 if not begun:
                     self._move_on(call, target, trail, walk, error)
                     continue
                 self._observe(target.upstream, call.operation, error.fault)
                 trail.broke(target, error.fault)
-                seam = said.seam(call, target, plan[position + 1 :], self._guards)
-                if seam is None:
-                    raise _interrupted(target, error) from error
+                seam = said.seam(call, target, rest, self._guards, error)
                 if seam.whole:
                     yield Event(seam.end(), usage=seam.usage)
                     return
@@ -184,11 +193,98 @@ class Router:
                 walk.unfit(error)
             except Rejected:
                 if seam is None:
+                    self._answered(call, target, trail)
                     raise
                 # The target refuses to go on from there: nobody's mistake that the caller could mend.
-        if seam is not None:
-            raise Interrupted(f"the answer broke off and nobody could go on with it ({trail}); ask again")
-        raise walk.spent(trail)
+                trail.add(target, Fault.MALFORMED)
+        raise walk.spent(trail) if seam is None else _nobody_goes_on(trail)
+
+    async def _events(
+        self, call: Call, target: Target, rest: Sequence[Target], trail: Trail, walk: _Walk, seam: Seam | None
+    ) -> AsyncGenerator[Event, None]:
+        """One attempt's events, or those of the faster of two; joined to what was said before. None where both fail."""
+        first: Event | None = None
+        stream: AsyncGenerator[Event, None]
+        if target.hedged and seam is None and (hedge := self._hedge(call, target, rest, walk)) is not None:
+            won = await self._race(call, hedge, trail, walk, self._first)
+            if won is None:
+                return
+            stream, first = won[1]
+        else:
+            stream = self._attempts.stream(call, target)
+        async with aclosing(stream):
+            if first is not None:
+                yield first
+            async for event in stream:
+                if first is None:
+                    first = event
+                    trail.answered_by(target)
+                    if seam is not None:
+                        truth = sse.comment(f"x-sampan-upstream: {target.upstream}; x-sampan-attempts: {trail}")
+                        yield _spliced(seam, event, truth)
+                        continue
+                yield event if seam is None else _spliced(seam, event, b"")
+
+    async def _first(self, call: Call, target: Target) -> tuple[AsyncGenerator[Event, None], Event]:
+        """A stream and its first event; closed again where that does not come."""
+        stream = self._attempts.stream(call, target)
+        try:
+            return stream, await anext(stream)
+        except BaseException:
+            await stream.aclose()
+            raise
+
+    # Hedging.
+
+    def _hedge(self, call: Call, target: Target, rest: Sequence[Target], walk: _Walk) -> _Hedge | None:
+        """The local target to ask beside `target`, and when; None while nobody knows what is late."""
+        delay = self._attempts.latencies.p95(target.upstream, call.operation)
+        other = next((each for each in rest if each.location is Location.LOCAL and walk.allows(each)), None)
+        return None if delay is None or other is None else _Hedge(target, other, delay)
+
+    async def _race(
+        self,
+        call: Call,
+        hedge: _Hedge,
+        trail: Trail,
+        walk: _Walk,
+        ask: Callable[[Call, Target], Coroutine[Any, Any, T]],
+    ) -> tuple[Target, T] | None:
+        """Who was faster, and what came of it; None where both failed, which is noted. Raises `Rejected`."""
+        began = self._attempts.clock()
+        ended = await race(ask(call, hedge.target), hedge.delay, lambda: ask(call, hedge.other))
+        winner: Target | None = None
+        rejected: Rejected | None = None
+        for target, task in ((hedge.target, ended.first), (hedge.other, ended.second)):
+            if task is None:
+                continue
+            if task is ended.winner:
+                winner = target
+            elif task.cancelled():
+                trail.outrun(target)
+                self._attempts.latencies.add(target.upstream, call.operation, self._attempts.clock() - began)
+            elif isinstance(error := task.exception(), TargetFault):
+                self._move_on(call, target, trail, walk, error)
+            elif isinstance(error, InvalidRequest):
+                walk.unfit(error)
+            elif isinstance(error, Rejected):
+                rejected = error
+            elif error is not None:
+                raise error
+            else:
+                await _let_go(task.result())  # both came at once: one answer is enough
+                trail.outrun(target)
+            if target is hedge.other:
+                walk.done(target)
+        if winner is not None and ended.winner is not None:
+            trail.answered_by(winner)
+            return winner, ended.winner.result()
+        if rejected is not None:
+            raise rejected
+        return None
+
+    def _may_ask(self, target: Target, walk: _Walk, seam: Seam | None) -> bool:
+        return walk.allows(target) and (seam is None or self._continues(target))
 
     def _continues(self, target: Target) -> bool:
         return self._guards[target.upstream].upstream.continues is not Continuing.NO
@@ -202,42 +298,19 @@ class Router:
         trail.answered_by(target)
         self._observe(target.upstream, call.operation, None)
 
-    async def _ask(self, call: Call, target: Target, trail: Trail, seam: Seam | None) -> AsyncGenerator[Event, None]:
-        """One attempt, its opening frames held back until there is content; joined to what was said before it."""
-        guard = self._guards[target.upstream]
-        held: list[Event] = []
-        size = 0
-        begun = ended = False
-        try:
-            with guard.bulkhead, guard.breakers[call.operation].permit():
-                async with aclosing(guard.upstream.attempt(call, target.model)) as events:
-                    async for event in events:
-                        ended = event.usage is not None
-                        if not begun:
-                            held.append(event)
-                            size += len(event.data)
-                            if not event.content and not ended:
-                                if size > HELD_LIMIT:
-                                    raise TargetFault(Fault.MALFORMED, f"{size} bytes without content")
-                                continue
-                            begun = True
-                            trail.answered_by(target)
-                            event = _joined(held)
-                            if seam is not None:
-                                truth = sse.comment(f"x-sampan-upstream: {target.upstream}; x-sampan-attempts: {trail}")
-                                event = _spliced(seam, event, truth)
-                        elif seam is not None:
-                            event = _spliced(seam, event, b"")
-                        yield event
-                if not ended:  # an upstream that keeps its word raises this itself, and says more
-                    raise TargetFault(Fault.CUT, "the attempt ended before its answer did")
-        except Rejected:
-            if seam is None:
-                self._answered(call, target, trail)
-            else:
-                trail.add(target, Fault.MALFORMED)
-            raise
-        self._observe(target.upstream, call.operation, None)
+
+@dataclass(frozen=True, slots=True)
+class _Hedge:
+    """`other` is asked too where `target` has said nothing for `delay` seconds."""
+
+    target: Target
+    other: Target
+    delay: float
+
+
+async def _let_go(result: object) -> None:
+    if isinstance(result, tuple):
+        await result[0].aclose()
 
 
 class _Said:
@@ -260,20 +333,26 @@ class _Said:
         else:
             self._frames.append(frames)
 
-    def seam(self, call: Call, broken: Target, rest: Sequence[Target], guards: Mapping[str, Guard]) -> Seam | None:
-        """Where the next of the `rest` that can goes on; None where nobody can."""
+    def seam(
+        self, call: Call, broken: Target, rest: Sequence[Target], guards: Mapping[str, Guard], error: TargetFault
+    ) -> Seam:
+        """Where the next of the `rest` that can goes on. Raises `Interrupted` where nobody can."""
         following = [target for target in rest if guards[target.upstream].upstream.continues is not Continuing.NO]
+        told = Interrupted(f"the answer of {broken.upstream} broke off ({error.fault.value}); ask again")
         if self._frames is None or not following:
-            return None
+            raise told from error
         first = following[0]
         announced = OPT_IN in call.headers.get("anthropic-beta", "")
         models = (broken.model or call.model, first.model or call.model) if announced else None
         asked = any(guards[target.upstream].upstream.continues is Continuing.ASK for target in following)
-        return seam(self._dialect, self._frames, asked=asked, models=models)
+        found = seam(self._dialect, self._frames, asked=asked, models=models)
+        if found is None:
+            raise told from error
+        return found
 
 
-def _interrupted(target: Target, error: TargetFault) -> Interrupted:
-    return Interrupted(f"the answer of {target.upstream} broke off ({error.fault.value}); ask again")
+def _nobody_goes_on(trail: Trail) -> Interrupted:
+    return Interrupted(f"the answer broke off and nobody could go on with it ({trail}); ask again")
 
 
 def _spliced(seam: Seam, event: Event, before: bytes) -> Event:
@@ -282,10 +361,3 @@ def _spliced(seam: Seam, event: Event, before: bytes) -> Event:
         said = seam.usage
         usage = Usage(usage.input_tokens + said.input_tokens, usage.output_tokens + said.output_tokens)
     return Event(before + seam.join(event.data), event.content, usage, event.headers)
-
-
-def _joined(events: Sequence[Event]) -> Event:
-    if len(events) == 1:
-        return events[0]
-    headers = next((event.headers for event in events if event.headers), ())
-    return Event(b"".join(event.data for event in events), events[-1].content, events[-1].usage, headers)

@@ -10,10 +10,11 @@ import pytest
 from fake_upstreams import HEL, LO, PING, START, STOP, STREAM, WHOLE, Clock, Gate, Scripted, call, fault, target
 
 from sampan.core import Call, Event, Fault, Operation, Target
-from sampan.errors import Interrupted, Rejected, Unavailable
+from sampan.errors import CallError, Interrupted, InvalidRequest, Rejected, Unavailable
+from sampan.routing.attempts import HELD_LIMIT, Guard
 from sampan.routing.breaker import Breaker, State
 from sampan.routing.bulkhead import Bulkhead
-from sampan.routing.router import HELD_LIMIT, Guard, Router, Trail
+from sampan.routing.router import Router, Trail
 
 A, B = target("a"), target("b", "other-model")
 
@@ -133,6 +134,17 @@ async def test_a_single_sick_target_trips_and_is_left_alone() -> None:
     assert not spent.value.should_retry
 
 
+async def test_a_refusal_that_says_how_to_ask_instead_is_told_even_where_others_failed() -> None:
+    """The caller's SDK asks again as it says, and the target that refused can answer then."""
+    for details in (None, {"error_code": "thread_unsupported_request"}):
+        refusal = InvalidRequest("thread: not here", details=details)
+        yard = Yard(Scripted("a", [fault(Fault.REFUSED)]), Scripted("b", [refusal]))
+        with pytest.raises(CallError) as told:
+            await yard.ask()
+        assert (told.value is refusal) == (details is not None)
+        assert isinstance(told.value, InvalidRequest if details else Unavailable)
+
+
 async def test_the_budget_counts_what_was_really_asked() -> None:
     upstreams = [Scripted(name, [fault(Fault.REFUSED)]) for name in "abcde"]
     yard = Yard(*upstreams, attempts=2)
@@ -239,3 +251,21 @@ def test_a_trail_reads_as_the_header_does() -> None:
     trail.answered_by(B)
     trail.broke(B, Fault.IDLE_TIMEOUT)
     assert str(trail) == "a=dns,b=idle_timeout"
+
+
+async def test_nobody_waits_in_line_before_an_open_breaker() -> None:
+    gate = Gate()
+    yard = Yard(Scripted("a", (gate, *STREAM)))
+    bulkhead = Bulkhead(1, queue=5, seconds=60.0, clock=yard.clock)
+    yard.guards["a"] = Guard(yard.guards["a"].upstream, yard.guards["a"].breakers, bulkhead)
+    asking = asyncio.ensure_future(yard.ask())
+    await gate.reached()
+    for _ in range(2):
+        yard.breaker("a").probe_failed()
+    assert yard.breaker("a").state is State.OPEN
+    trail = Trail()
+    with pytest.raises(Unavailable):
+        await yard.router.fetch(call(), yard.plan, trail)
+    assert str(trail) == "a=breaker_open"
+    gate.open()
+    await asking
