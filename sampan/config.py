@@ -165,7 +165,7 @@ class MediaSettings:
     fetch_seconds: float = setting(20.0, "Seconds that fetching one URL may take, redirects together.", minimum=0.1)
     fetch_allow: list[str] = setting(
         [],
-        "Hosts and networks to fetch from although they are not public: `files.lan:8080` (ports but 80, 443), `10.1.0.0/16`.",
+        "Hosts and networks to fetch from although not public: `files.lan:8080` (ports but 80, 443), `10.1.0.0/16`.",
     )
     clean: bool = setting(True, "Take EXIF, GPS and other metadata off pictures before they leave for a cloud.")
 

@@ -75,9 +75,11 @@ def status(error: CallError) -> int:
 
 def members(error: CallError) -> dict[str, str | None]:
     """What stands below `error`."""
-    code = status(error)
-    kind = TYPES.get(code, "invalid_request_error")
-    return {"message": error.message, "type": kind, "param": error.param, "code": CODES.get(code)}
+    number = status(error)
+    kind = TYPES.get(number, "invalid_request_error")
+    # A 404 may as well be about a path, a file or a response: those have no code on this wire.
+    code = None if number == 404 and error.param != "model" else CODES.get(number)
+    return {"message": error.message, "type": kind, "param": error.param, "code": code}
 
 
 def body(error: CallError) -> bytes:

@@ -61,13 +61,17 @@ _finished = msgspec.json.Decoder(_Finished)  # not for every frame: it copies th
 
 
 class OpenAIImages:
-    """The codec of `POST /v1/images/generations` and `POST /v1/images/edits`."""
+    """The codec of `POST /v1/images/generations`, `POST /v1/images/edits` and `POST /v1/images/variations`.
+
+    A variation is an edit without a prompt: what answers the one answers the other.
+    """
 
     dialect = Dialect.OPENAI_IMAGES
 
     def parse(self, incoming: Incoming, limits: Limits) -> Call:
-        if incoming.path.endswith("/edits"):
-            fields = _edit_fields(incoming, limits)
+        if incoming.path.endswith(("/edits", "/variations")):
+            varies = incoming.path.endswith("/variations")
+            fields = _variation_fields(incoming, limits) if varies else _edit_fields(incoming, limits)
             operation, content_type = Operation.EDIT, incoming.content_type
         else:
             try:
@@ -75,6 +79,7 @@ class OpenAIImages:
             except UNREADABLE as error:
                 raise invalid(error) from None
             operation, content_type = Operation.GENERATE, "application/json"
+            _check_prompt(fields.prompt)
         _check_fields(fields)
         return Call(
             dialect=self.dialect,
@@ -98,13 +103,14 @@ class OpenAIImages:
         return sse.frame(msgspec.json.encode({"type": "error", "error": openai_errors.members(error)}), "error")
 
 
-def _check_fields(fields: _Body) -> None:
-    if not fields.prompt.strip():
+def _check_prompt(prompt: str) -> None:
+    if not prompt.strip():
         raise InvalidRequest("prompt: must not be empty", param="prompt")
-    if len(fields.prompt) > PROMPT_LIMIT:
-        raise InvalidRequest(
-            f"prompt: has {len(fields.prompt):,} characters; the limit is {PROMPT_LIMIT:,}", param="prompt"
-        )
+    if len(prompt) > PROMPT_LIMIT:
+        raise InvalidRequest(f"prompt: has {len(prompt):,} characters; the limit is {PROMPT_LIMIT:,}", param="prompt")
+
+
+def _check_fields(fields: _Body) -> None:
     if fields.n is not None and not 1 <= fields.n <= NUMBER_LIMIT:
         raise InvalidRequest(f"n: must be 1 to {NUMBER_LIMIT}, not {fields.n}", param="n")
     if fields.response_format not in (None, "url", "b64_json"):
@@ -112,6 +118,26 @@ def _check_fields(fields: _Body) -> None:
 
 
 def _edit_fields(incoming: Incoming, limits: Limits) -> _Body:
+    fields, given = _form_fields(incoming, limits)
+    if not 1 <= given <= PICTURE_LIMIT:
+        raise InvalidRequest(f"image: 1 to {PICTURE_LIMIT} pictures are needed, not {given}", param="image")
+    if "prompt" not in fields:
+        raise InvalidRequest("prompt: Field required", param="prompt")
+    _check_prompt(fields["prompt"])
+    return _read(fields)
+
+
+def _variation_fields(incoming: Incoming, limits: Limits) -> _Body:
+    fields, given = _form_fields(incoming, limits)
+    if given != 1:
+        raise InvalidRequest(f"image: one picture is varied, not {given}", param="image")
+    if flag(fields, "stream"):
+        raise InvalidRequest("stream: variations do not stream; leave it out", param="stream")
+    return _read(fields)
+
+
+def _form_fields(incoming: Incoming, limits: Limits) -> tuple[dict[str, str], int]:
+    """The text fields of a form, and how many pictures came with them; a mask is looked at, but not counted."""
     fields: dict[str, str] = {}
     given = 0
     for part in form.parse(incoming.content_type, incoming.body):
@@ -123,12 +149,12 @@ def _edit_fields(incoming: Incoming, limits: Limits) -> _Body:
                 raise InvalidRequest(f"{part.name}: is no PNG, JPEG or WebP", param=part.name)
         else:
             fields[part.name] = part.text()
-    if not 1 <= given <= PICTURE_LIMIT:
-        raise InvalidRequest(f"image: 1 to {PICTURE_LIMIT} pictures are needed, not {given}", param="image")
-    if "prompt" not in fields:
-        raise InvalidRequest("prompt: Field required", param="prompt")
+    return fields, given
+
+
+def _read(fields: dict[str, str]) -> _Body:
     return _Body(
-        prompt=fields["prompt"],
+        prompt=fields.get("prompt", ""),
         model=fields.get("model") or None,
         n=number(fields, "n", 1),
         response_format=fields.get("response_format") or None,

@@ -129,20 +129,14 @@ class OpenAIResponses:
         return openai_errors.status(error)
 
     def error(self, error: CallError, request_id: str) -> bytes:
-        return msgspec.json.encode({"error": _said(error)})
+        return openai_errors.body(error)
 
     def error_frame(self, error: CallError, request_id: str) -> bytes:
         """The `error` event of this wire, and beside its fields the object that makes the SDKs raise."""
-        said = _said(error)
+        said = openai_errors.members(error)
         event: dict[str, Any] = {"type": "error", "code": said["code"] or said["type"], "message": said["message"]}
         event |= {"param": said["param"], "sequence_number": LAST, "error": said}
         return sse.frame(msgspec.json.encode(event), "error")
-
-
-def _said(error: CallError) -> dict[str, str | None]:
-    """What stands below `error`; here a 404 may be about a response as well as about a model."""
-    said = openai_errors.members(error)
-    return {**said, "code": None} if error.status == 404 and error.param != "model" else said
 
 
 def glance(body: bytes) -> Glance:

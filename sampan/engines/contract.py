@@ -115,5 +115,9 @@ class Painter(Protocol):
         """The same from given pictures; where the mask's alpha is 0 the first of them is redrawn."""
         ...
 
+    def vary(self, order: Order, image: bytes, stopped: Stopped) -> Iterator[Picture]:
+        """The same from a given picture and no prompt: other pictures of what it shows."""
+        ...
+
 
 Engine: TypeAlias = Talker | Painter

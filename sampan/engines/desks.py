@@ -89,6 +89,7 @@ class PictureDesk:
         self.handlers: Mapping[str, Handler] = {
             "/v1/images/generations": self._generations,
             "/v1/images/edits": self._edits,
+            "/v1/images/variations": self._variations,
         }
 
     async def _generations(self, exchange: Exchange, body: bytes) -> None:
@@ -96,6 +97,10 @@ class PictureDesk:
 
     async def _edits(self, exchange: Exchange, body: bytes) -> None:
         parse = partial(wire_pictures.parse_edit, content_type=exchange.header("content-type"))
+        await self._make(exchange, await _parse(parse, body))
+
+    async def _variations(self, exchange: Exchange, body: bytes) -> None:
+        parse = partial(wire_pictures.parse_variation, content_type=exchange.header("content-type"))
         await self._make(exchange, await _parse(parse, body))
 
     async def _make(self, exchange: Exchange, asked: Asked) -> None:
@@ -154,7 +159,9 @@ def _paint(engine: Painter, asked: Asked, stopped: Stopped) -> Iterator[tuple[in
     """What was read, then each picture, encoded here because base64 of megabytes is no work for the event loop."""
     yield wire_pictures.input_tokens(asked)
     pictures: Iterator[Picture]
-    if asked.images:
+    if asked.varies:
+        pictures = engine.vary(asked.order, asked.images[0], stopped)
+    elif asked.images:
         pictures = engine.edit(asked.order, asked.images, asked.mask, stopped)
     else:
         pictures = engine.generate(asked.order, stopped)

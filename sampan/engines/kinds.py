@@ -50,4 +50,6 @@ def _foreign(module: str, attribute: str, threads: int) -> Engine:
         return engine
     if isinstance(engine, Painter):
         return engine
-    raise ConfigError(f"{module}:{attribute} made neither a talker (answer, count) nor a painter (generate, edit)")
+    raise ConfigError(
+        f"{module}:{attribute} made neither a talker (answer, count) nor a painter (generate, edit, vary)"
+    )

@@ -4,7 +4,7 @@
     GET  /ready               503 {"ready": false, "stage": "…"} until the warm-up has run a real call, then 200
     GET  /v1/models[/{id}]    the one model that it is
     POST /v1/messages, /v1/messages/count_tokens            where the engine is a talker
-    POST /v1/images/generations, /v1/images/edits           where the engine is a painter
+    POST /v1/images/generations, /v1/images/edits, /v1/images/variations    where the engine is a painter
 
 Run it with `sampan engine KIND --listen HOST:PORT`, or `python -m sampan.engines.server KIND --listen HOST:PORT`.
 SIGTERM and SIGINT let open answers end for up to five seconds. With `--lifeline` standard input is a pipe that the
@@ -49,7 +49,7 @@ _KEEP_ALIVE = 75  # seconds; longer than a gateway keeps an idle connection, so 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _TALK = ("/v1/messages", "/v1/messages/count_tokens")
-_PICTURES = ("/v1/images/generations", "/v1/images/edits")
+_PICTURES = ("/v1/images/generations", "/v1/images/edits", "/v1/images/variations")
 
 log = logging.getLogger("sampan.engine")
 

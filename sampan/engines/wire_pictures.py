@@ -6,7 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -39,13 +39,14 @@ class _Body(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A picture call as the engine needs it; `images` is empty where nothing is edited."""
+    """A picture call as the engine needs it; `images` is empty where nothing is edited, one where it is varied."""
 
     order: Order
     stream: bool
     quality: str
     images: Sequence[bytes] = ()
     mask: bytes | None = None
+    varies: bool = False
 
     @property
     def event(self) -> str:
@@ -63,6 +64,38 @@ def parse_generation(body: bytes) -> Asked:
 
 def parse_edit(body: bytes, content_type: str) -> Asked:
     """A form. Raises `InvalidRequest` naming the field."""
+    sent = _sent(body, content_type)
+    if not 1 <= len(sent.images) <= 16:
+        raise InvalidRequest("1 to 16 pictures are edited", param="image")
+    if sent.mask is not None and not 0 < len(sent.mask) <= _MASK_LIMIT:
+        raise InvalidRequest("a mask is a PNG of at most 4 MB", param="mask")
+    return _asked(_values(sent.fields), sent.images, sent.mask)
+
+
+def parse_variation(body: bytes, content_type: str) -> Asked:
+    """A form of one picture, and of nothing that says what is to become of it. Raises as `parse_edit`."""
+    sent = _sent(body, content_type)
+    if len(sent.images) != 1:
+        raise InvalidRequest("one picture is varied", param="image")
+    for name, given in (("mask", sent.mask is not None), ("prompt", "prompt" in sent.fields)):
+        if given:
+            raise InvalidRequest("a variation takes none: ask for an edit", param=name)
+    asked = _asked(_values({**sent.fields, "prompt": "-"}), sent.images)
+    if asked.stream:
+        raise InvalidRequest("variations do not stream", param="stream")
+    return replace(asked, order=replace(asked.order, prompt=""), varies=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A form, sorted."""
+
+    images: Sequence[bytes]
+    mask: bytes | None
+    fields: Mapping[str, str]
+
+
+def _sent(body: bytes, content_type: str) -> _Sent:
     images: list[bytes] = []
     mask: bytes | None = None
     fields: dict[str, str] = {}
@@ -73,17 +106,16 @@ def parse_edit(body: bytes, content_type: str) -> Asked:
             mask = part.data
         else:
             fields[part.name] = part.text()
-    if not 1 <= len(images) <= 16:
-        raise InvalidRequest("1 to 16 pictures are edited", param="image")
     if not all(images):
         raise InvalidRequest("the picture is empty", param="image")
-    if mask is not None and not 0 < len(mask) <= _MASK_LIMIT:
-        raise InvalidRequest("a mask is a PNG of at most 4 MB", param="mask")
+    return _Sent(images, mask, fields)
+
+
+def _values(fields: Mapping[str, str]) -> _Body:
     try:
-        values = msgspec.convert(_typed(fields), _Body)
+        return msgspec.convert(_typed(fields), _Body)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
-    return _asked(values, images, mask)
 
 
 def _typed(fields: Mapping[str, str]) -> dict[str, Any]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import ssl
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import anthropic
 import pytest
 from clouds import Cloud
-from gateway import DRAW, QUICK, TALK, Gateway, route, upstream
+from gateway import DRAW, KEY, QUICK, SOON, TALK, Gateway, route, upstream
+from sdk_clouds import Stage, sdk_config
+from sdk_openai_clouds import Studio, openai_config
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,3 +64,40 @@ def house(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ga
     server = "max_body = 8_000_000\nkeepalive = 60\n"
     with Gateway(folder, config + "[storage]\nlink_lifetime = 3\n", server=server) as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """The fake servers behind `quay`, which play what a test has written."""
+    with Stage() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def studio() -> Iterator[Studio]:
+    """The fake clouds behind `quay` that embed and draw."""
+    with Studio() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def quay(stage: Stage, studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The one gateway that the conformance suites of both SDKs ask; its engines warm up meanwhile."""
+    config = sdk_config(stage) + openai_config(studio)
+    with Gateway(tmp_path_factory.mktemp("quay"), config, server="max_body = 4_000_000\n") as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def sdk(quay: Gateway) -> anthropic.Anthropic:
+    """It asks once, unless a test wants it to ask again."""
+    return quay.anthropic()
+
+
+@pytest.fixture
+async def async_sdk(quay: Gateway) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    """One for each test's loop. No certificates are read for it: that would take most of its making."""
+    plain = anthropic.DefaultAsyncHttpxClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    settings: Any = {"api_key": KEY, "base_url": quay.url, "max_retries": 0, "timeout": SOON}
+    async with anthropic.AsyncAnthropic(**settings, http_client=plain) as client:
+        yield client

@@ -27,10 +27,8 @@ def text(cloud: Cloud, target: str) -> str:
 
 
 def ask(house: Gateway) -> str:
-    answer = house.anthropic().messages.with_raw_response.create(
-        model="claude-x", max_tokens=9, messages=messages(False)
-    )
-    return str(answer.headers["x-sampan-upstream"])
+    raw = house.anthropic().messages.with_raw_response
+    return str(raw.create(model="claude-x", max_tokens=9, messages=messages(False)).headers["x-sampan-upstream"])
 
 
 def rewrite(house: Gateway, config: str) -> None:

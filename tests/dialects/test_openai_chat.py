@@ -142,7 +142,8 @@ def test_any_bytes_are_a_call_or_a_mistake_of_the_caller(raw: bytes) -> None:
     [
         (InvalidRequest("x: bad", param="x"), openai.BadRequestError, None),
         (Unauthenticated("no key"), openai.AuthenticationError, "invalid_api_key"),
-        (NotFound("no model"), openai.NotFoundError, "model_not_found"),
+        (NotFound("no model", param="model"), openai.NotFoundError, "model_not_found"),
+        (NotFound("no file"), openai.NotFoundError, None),
         (RequestTooLarge("big"), openai.APIStatusError, "request_too_large"),
         (InternalError("ours"), openai.InternalServerError, None),
         (Unavailable("all spent"), openai.InternalServerError, "overloaded"),

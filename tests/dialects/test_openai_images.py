@@ -76,6 +76,42 @@ def test_an_edit() -> None:
     assert call.body == form.build(TYPE, form.parse(TYPE, call.body))
 
 
+def vary(*parts: form.Part) -> Call:
+    incoming = Incoming("POST", "/v1/images/variations", "", {"content-type": TYPE}, form.build(TYPE, parts))
+    return CODEC.parse(incoming, LIMITS)
+
+
+def test_a_variation_is_an_edit_without_a_prompt() -> None:
+    call = vary(
+        upload(), form.value("n", b"3"), form.value("response_format", b"url"), form.value("model", b"dall-e-2")
+    )
+    assert (call.operation, call.path, call.content_type) == (Operation.EDIT, "/v1/images/variations", TYPE)
+    assert (call.model, call.pictures, call.url_wanted, call.stream) == ("dall-e-2", 3, True, False)
+    sent = {part.name: part.data for part in form.parse(TYPE, body_for(call, "dall-e-9"))}
+    assert sent == {"image": PNG, "n": b"3", "response_format": b"b64_json", "model": b"dall-e-9"}
+    assert body_for(vary(upload(), form.value("future", b"x")), None) == form.build(
+        TYPE, [upload(), form.value("future", b"x")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "param"),
+    [
+        ([], "image"),
+        ([upload("image[]"), upload("image[]")], "image"),
+        ([upload(data=b"GIF89a" + bytes(20))], "image"),
+        ([upload(data=PNG + bytes(1000))], "image"),
+        ([upload(), form.value("n", b"11")], "n"),
+        ([upload(), form.value("stream", b"true")], "stream"),
+        ([upload(), form.value("response_format", b"png")], "response_format"),
+    ],
+)
+def test_a_variation_s_mistakes_are_named(parts: list[form.Part], param: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        vary(*parts)
+    assert raised.value.param == param
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -270,7 +306,8 @@ def test_a_picture_that_is_damaged_further_on_is_found_when_it_is_decoded() -> N
     [
         (InvalidRequest("m", param="n"), 400, "invalid_request_error", None),
         (Unauthenticated("m"), 401, "invalid_request_error", "invalid_api_key"),
-        (NotFound("m"), 404, "invalid_request_error", "model_not_found"),
+        (NotFound("m", param="model"), 404, "invalid_request_error", "model_not_found"),
+        (NotFound("m"), 404, "invalid_request_error", None),
         (RequestTooLarge("m"), 413, "invalid_request_error", "request_too_large"),
         (InternalError("m"), 500, "server_error", None),
         (Unavailable("m"), 503, "server_error", "overloaded"),

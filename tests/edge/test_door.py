@@ -324,6 +324,7 @@ async def test_errors_speak_the_caller_s_dialect(
     [
         ("GET", "/v1/messages", "POST"),
         ("DELETE", "/v1/images/edits", "POST"),
+        ("GET", "/v1/images/variations", "POST"),
         ("POST", "/v1/models", "GET, HEAD"),
         ("PUT", "/health", "GET, HEAD"),
         ("POST", "/artifacts/x", "GET, HEAD"),

@@ -134,6 +134,10 @@ class Painter:
     def edit(self, order: Order, images: Sequence[bytes], mask: bytes | None, stopped: Stopped) -> Iterator[Drawn]:
         yield Drawn(images[0], f"{len(images)} images, mask {len(mask or b'')}: {order.prompt}", order.seed or 0)
 
+    def vary(self, order: Order, image: bytes, stopped: Stopped) -> Iterator[Drawn]:
+        for number in range(order.n):
+            yield Drawn(image, f"{order}", (order.seed or 0) + number)
+
 
 def neither(*, threads: int) -> object:
     return object()

@@ -82,6 +82,42 @@ def test_pictures_are_edited(client: openai.OpenAI) -> None:
     assert answer.usage.input_tokens_details.text_tokens == 4
 
 
+def test_pictures_are_varied(client: openai.OpenAI) -> None:
+    answer = client.images.create_variation(image=("a.png", PIXEL), n=3, size="256x256", extra_body={"seed": 4})
+    assert answer.data is not None
+    assert [base64.b64decode(one.b64_json or "") for one in answer.data] == [PIXEL] * 3
+    assert "prompt='', n=3, size='256x256', seed=4" in (answer.data[0].revised_prompt or "")
+    assert answer.usage is not None
+    assert (answer.usage.input_tokens_details.text_tokens, answer.usage.input_tokens_details.image_tokens) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"image": b""}, "image"),
+        ({"n": 11}, "n"),
+        ({"size": "big"}, "size"),
+        ({"extra_body": {"prompt": "a cat"}}, "prompt"),
+        ({"extra_body": {"stream": "true"}}, "stream"),
+    ],
+)
+def test_mistakes_in_a_variation(client: openai.OpenAI, change: dict[str, Any], field: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.images.create_variation(**{"image": PIXEL, **change})
+    assert caught.value.param == field
+    assert isinstance(caught.value.body, dict) and caught.value.body["message"].startswith(f"{field}: ")
+
+
+def test_a_variation_takes_one_picture_and_no_mask(painter: EngineProcess) -> None:
+    part = b'--x\r\ncontent-disposition: form-data; name="%b"; filename="a.png"\r\n\r\n' + PIXEL + b"\r\n"
+    for names, field in (((b"image", b"image"), "image"), ((b"image", b"mask"), "mask"), ((), "image")):
+        body = b"".join(part % name for name in names) + b"--x--\r\n"
+        status, _, said = painter.ask(
+            "POST", "/v1/images/variations", body, content_type="multipart/form-data; boundary=x"
+        )
+        assert (status, said["error"]["param"]) == (400, field)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

@@ -66,6 +66,10 @@ _RELATIONS_ZH = {
     "around": "周围",
     "inside": "里面",
 }
+NO_SCENE = (
+    "image: the degraded sketcher draws variations of pictures that it drew itself, and this one carries no scene of "
+    "its own; ask for an edit, or send the picture as it came from here. 降级绘图器只能为自己画的图片生成变体。"
+)
 EXAMPLE_EN = "a red cat on the left, two blue cars on the right"
 EXAMPLE_ZH = "左边一只红色的猫,右边两辆蓝色的汽车"
 

@@ -102,10 +102,20 @@ def arrange(
     return tuple(_item(spot, wish, flips) for spot in sorted(placed, key=lambda spot: (spot.z, spot.thing, spot.turn)))
 
 
+def turns(art: str) -> bool:
+    """Whether a drawing means the same when it looks the other way."""
+    return art not in _STILL and not art.startswith("own-")
+
+
+def stands(backdrop: str) -> bool:
+    """Whether things before this backdrop stand on it; before others they float."""
+    return backdrop not in _ALOFT
+
+
 def _item(spot: blocks.Spot, wish: Wish, flips: Mapping[tuple[int, int], bool]) -> Item:
     thing = wish.things[spot.thing]
     colour = thing.colours[spot.turn % len(thing.colours)] if thing.colours else ""
-    flip = flips.get((spot.thing, spot.turn), False) and thing.art not in _STILL and not thing.art.startswith("own-")
+    flip = flips.get((spot.thing, spot.turn), False) and turns(thing.art)
     return Item(thing.art, thing.word, spot.x, spot.y, spot.w, spot.h, spot.z, colour, flip, thing.text)
 
 
@@ -517,7 +527,7 @@ def _shares(weights: Sequence[float]) -> list[float]:
 
 def _place(plan: _Plan, cells: Sequence[Frame], wish: Wish, chance: random.Random) -> list[blocks.Spot]:
     # on a ground things stand in one line; a second row would float
-    least_aspect = 0.0 if wish.backdrop in _ALOFT else 2.4
+    least_aspect = 2.4 if stands(wish.backdrop) else 0.0
     laid = [unit.lay(max(least_aspect, cell.w / cell.h)) for unit, cell in zip(plan.units, cells, strict=True)]
     fill = FILL if len(laid) > 1 or len(laid[0].spots) > 1 else 0.7
     scales = [min(cell.w * fill / block.w, cell.h * fill / block.h) for block, cell in zip(laid, cells, strict=True)]
@@ -548,5 +558,5 @@ def _lean(unit: _Unit, wish: Wish, wander: tuple[float, float]) -> tuple[float, 
         return outward[x], outward[y]
     if y is not None:
         return wander[0], outward.get(y, 0.5)
-    ground = wish.backdrop not in _ALOFT and not any(wish.things[index].art in _SKY for index in unit.things)
+    ground = stands(wish.backdrop) and not any(wish.things[index].art in _SKY for index in unit.things)
     return wander[0], (0.93 if ground else wander[1])

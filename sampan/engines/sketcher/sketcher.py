@@ -6,10 +6,10 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sampan.engines.contract import Order
-from sampan.engines.sketcher import backdrop, caption, edits, metadata, scene, styles
+from sampan.engines.sketcher import backdrop, caption, edits, metadata, scene, styles, variation
 from sampan.engines.sketcher.composer import Composer
 from sampan.engines.sketcher.prompt import understand
 from sampan.engines.sketcher.render import Renderer
@@ -93,11 +93,7 @@ class Sketcher:
         if not images:
             raise InvalidRequest("image: a picture to edit is needed.", param="image")
         parts = self._ready()
-        opened = metadata.open_picture(images[0], "image")
-        known = scene.unpack(opened.scene, parts.composer.vocabulary.artwork, backdrop.PAINTERS, styles.STYLES)
-        source = edits.Source(
-            opened.image, known if known and (known.width, known.height) == opened.image.size else None
-        )
+        source = _opened(parts, images[0])
         cover = None if mask is None else metadata.open_picture(mask, "mask").image
         wish = self._understand(parts, order.prompt)
         editor = edits.Editor(parts.reader, parts.composer, parts.renderer)
@@ -109,6 +105,28 @@ class Sketcher:
             packed = None if made.scene is None else scene.pack(made.scene)
             data = metadata.write_picture(made.image, packed, order.output_format, order.output_compression)
             yield _picture(order, data, made.told, seed, made.image.size, made.image.mode == "RGBA")
+
+    def vary(self, order: Order, image: bytes, stopped: Callable[[], bool] = _never) -> Iterator[Picture]:
+        """Yields `order.n` other pictures of the scene that `image` carries; the order's prompt means nothing here.
+
+        Raises InvalidRequest naming image, also for a picture that carries no scene, or one without a thing or a
+        backdrop in it.
+        """
+        check_form(order)
+        parts = self._ready()
+        known = _opened(parts, image).scene
+        if known is None:
+            raise InvalidRequest(caption.NO_SCENE, param="image")
+        if not known.items and not known.backdrop:
+            raise InvalidRequest("image: nothing is in this picture that could be drawn otherwise.", param="image")
+        clear = {"transparent": True, "opaque": False}.get(order.background, known.transparent)
+        for seed in seeds(order):
+            if stopped():
+                return
+            drawn = variation.vary(replace(known, transparent=clear), size_of(order.size), seed, parts.composer)
+            made = parts.renderer.draw(drawn, stopped)
+            data = metadata.write_picture(made, scene.pack(drawn), order.output_format, order.output_compression)
+            yield _picture(order, data, variation.told(drawn), seed, made.size, drawn.transparent)
 
     def _understand(self, parts: _Parts, prompt: str) -> Wish:
         return understand(parts.reader.read(prompt))
@@ -126,6 +144,13 @@ class Sketcher:
             )
             self._parts = parts
         return parts
+
+
+def _opened(parts: _Parts, data: bytes) -> edits.Source:
+    """A picture that came in, with its scene where we drew it and nobody has changed its size since."""
+    opened = metadata.open_picture(data, "image")
+    known = scene.unpack(opened.scene, parts.composer.vocabulary.artwork, backdrop.PAINTERS, styles.STYLES)
+    return edits.Source(opened.image, known if known and (known.width, known.height) == opened.image.size else None)
 
 
 def _picture(order: Order, data: bytes, told: str, seed: int, size: tuple[int, int], clear: bool) -> Picture:
@@ -161,6 +186,11 @@ def check(order: Order) -> None:
         raise InvalidRequest("prompt: say what to draw.", param="prompt")
     if len(order.prompt) > PROMPT_MOST:
         raise InvalidRequest(f"prompt: at most {PROMPT_MOST} characters.", param="prompt")
+    check_form(order)
+
+
+def check_form(order: Order) -> None:
+    """The same for all but the prompt."""
     if not 1 <= order.n <= PICTURES_MOST:
         raise InvalidRequest(f"n: from 1 to {PICTURES_MOST}.", param="n")
     if order.output_format not in FORMATS:
