@@ -202,6 +202,14 @@ class Pipeline:
         task.uncancel()
         return True
 
+    def _parting(self, story: Story, codec: Codec, error: BaseException) -> bytes:
+        """The last frame of a stream that we broke off; nothing where its caller left. The record is closed."""
+        if self._broken_off(error):
+            stopping = Interrupted(STOPPING)
+            return story.last("interrupted", stopping.kind, codec.error_frame(stopping, story.id))
+        story.close("interrupted" if self._stopping else "left", 499)
+        return b""
+
     def refuse(self, incoming: Incoming, codec: Codec, error: CallError) -> Answer:
         """The answer to a request that was turned away before its body was read; it leaves a record too."""
         self._parts.opened()
@@ -282,11 +290,9 @@ class Pipeline:
             return
         except BaseException as error:
             await _give_up(first, events)
-            if self._broken_off(error):
-                stopping = Interrupted(STOPPING)
-                yield story.last("interrupted", stopping.kind, codec.error_frame(stopping, story.id))
+            if frame := self._parting(story, codec, error):
+                yield frame
                 return
-            story.close("interrupted" if self._stopping else "left", 499)
             raise
         truth = sse.comment("; ".join(f"{name}: {value}" for name, value in story.headers()))
         # No step of its own: a caller who left at it would leave `events` open.
@@ -319,11 +325,9 @@ class Pipeline:
         except Exception:
             yield story.last("interrupted", InternalError.kind, codec.error_frame(self._mistake(story), story.id))
         except BaseException as error:
-            if self._broken_off(error):
-                stopping = Interrupted(STOPPING)
-                yield story.last("interrupted", stopping.kind, codec.error_frame(stopping, story.id))
+            if frame := self._parting(story, codec, error):
+                yield frame
                 return
-            story.close("interrupted" if self._stopping else "left", 499)
             raise
 
 
