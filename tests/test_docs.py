@@ -152,7 +152,8 @@ def test_every_verb_and_each_of_its_options_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*CALLS, "/v1/models", "/v1/models/{id}", "/artifacts/{name}", "/health", "/ready", "/metrics"]
+    "path",
+    [*CALLS, "/v1/models", "/v1/models/{id}", "/artifacts/{name}", "/health", "/ready", "/metrics", "/openapi.json"],
 )
 def test_every_endpoint_is_told(path: str) -> None:
     method = "POST" if path in CALLS else "GET"
@@ -166,6 +167,7 @@ def test_every_endpoint_is_told(path: str) -> None:
         "x-sampan-upstream",
         "x-sampan-tier",
         "x-sampan-attempts",
+        "x-sampan-count",
         "x-sampan-receipt",
         "x-should-retry",
         "retry-after",

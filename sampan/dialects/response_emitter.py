@@ -198,14 +198,18 @@ class ResponseEmitter:
         whole = "".join(self._pieces)
         if before is State.SUMMARY:
             part = {**self._part, "text": whole}
-            place = self._place(summary_index=self._index)
             self._item = {**self._item, "summary": [*self._item["summary"], part]}
+            if self._silent:
+                return b""
+            place = self._place(summary_index=self._index)
             said = self._event("response.reasoning_summary_text.done", **place, text=whole)
             return said + self._event("response.reasoning_summary_part.done", **place, part=part)
         name = "text" if before is State.TEXT else "refusal"
         part = {**self._part, name: whole}
-        place = self._place(content_index=self._index)
         self._item = {**self._item, "content": [*self._item["content"], part]}
+        if self._silent:
+            return b""
+        place = self._place(content_index=self._index)
         if before is State.TEXT:
             said = self._event("response.output_text.done", **place, text=whole, logprobs=[])
         else:
@@ -222,11 +226,12 @@ class ResponseEmitter:
             changes = {"encrypted_content": encrypted_content}
         elif before is State.CALL:
             arguments = changes["arguments"] = "".join(self._pieces)
-            name = self._item["name"]
-            place = self._place()
-            frames = self._event("response.function_call_arguments.done", **place, name=name, arguments=arguments)
+            if not self._silent:
+                said = {**self._place(), "name": self._item["name"], "arguments": arguments}
+                frames = self._event("response.function_call_arguments.done", **said)
         item = {**self._item, **changes}
-        frames += self._event("response.output_item.done", output_index=len(self.output), item=item)
+        if not self._silent:
+            frames += self._event("response.output_item.done", output_index=len(self.output), item=item)
         self.output.append(item)
         return frames
 
@@ -236,6 +241,8 @@ class ResponseEmitter:
         status = "incomplete" if reason else "completed"
         details = {"incomplete_details": {"reason": reason}} if reason else {}
         self.response = _encode(self._response(status, {**changes, **details}))
+        if self._silent:
+            return b""
         return self._event(f"response.{status}", response=msgspec.Raw(self.response))
 
     def fail(self, code: str, message: str) -> bytes:
@@ -258,6 +265,8 @@ class ResponseEmitter:
 
     def _add(self, item: dict[str, Any]) -> bytes:
         self._item, self._item_id = item, item["id"]
+        if self._silent:
+            return b""
         return self._event("response.output_item.added", output_index=len(self.output), item=item)
 
     def _add_part(self, part: dict[str, Any]) -> bytes:
@@ -265,10 +274,14 @@ class ResponseEmitter:
         self._pieces = []
         if self.state is State.SUMMARY:
             self._index = len(self._item["summary"])
+            if self._silent:
+                return b""
             return self._event(
                 "response.reasoning_summary_part.added", **self._place(summary_index=self._index), part=part
             )
         self._index = len(self._item["content"])
+        if self._silent:
+            return b""
         return self._event("response.content_part.added", **self._place(content_index=self._index), part=part)
 
     def _event(self, kind: str, /, **fields: Any) -> bytes:

@@ -31,7 +31,8 @@ class Diet:
     """What a target consumes by itself. What it does not is made so, or refused.
 
     `pictures`: base64 pictures of the media types in `formats`; `documents`: documents of text and of content;
-    `files`: file ids, as the target knows them; `unknown`: hand on sources of a type that we do not know.
+    `files`: file ids, as the target knows them; `unknown`: hand on sources of a type that we do not know; `threads`:
+    conversations that it holds itself.
     `clean`: take metadata off pictures and turn them upright, as what leaves the house should be. PDFs that must be
     drawn have `pages` pages at most, their long sides `side` pixels.
     """
@@ -43,6 +44,7 @@ class Diet:
     files: bool = False
     documents: bool = False
     unknown: bool = False
+    threads: bool = False
     formats: frozenset[str] = FORMATS
     clean: bool = True
     pages: int = 20
@@ -222,6 +224,8 @@ def _text(morsel: Morsel, eats: Diet) -> Outcome:
         return _document(morsel, text, digest(text.encode()), eats, came=True)
     if source.type == "text":
         raise morsel.refusal("its text is no text")
+    if bytes(memoryview(raw)[:1]) != b"[":
+        raise morsel.refusal("its content is neither text nor a list of blocks")
     entry = Entry(morsel.path, digest(memoryview(raw)), Became.TEXT)
     if eats.documents:
         return Outcome(entry)

@@ -27,11 +27,13 @@ LISTING_LIMIT = 4 * 1024 * 1024
 # so that answers longer than SHORT_ANSWER tokens are given their time on top of the first-event clock.
 TOKENS_PER_SECOND = 50.0
 SHORT_ANSWER = 1024
+LONGEST_ANSWER = 10_000_000  # JSON has integers that no clock can hold
 USUAL_ANSWER = 4096  # where the caller's dialect lets the limit be left out
 LIMITLESS = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES})
 
 PACE_SECONDS = 5.0
 RECEIPT = "x-sampan-receipt"
+ESTIMATED = (("x-sampan-count", "estimated"),)
 RATE_HEADERS = ("anthropic-ratelimit-", "x-ratelimit-")
 Headers = tuple[tuple[str, str], ...]
 
@@ -85,7 +87,7 @@ class HttpUpstream:
         manner = self._manners[call.dialect]
         if manner.count is not None and is_count(call):
             body, usage = manner.count(call.body)
-            return Event(body, content=True, usage=usage)
+            return Event(body, content=True, usage=usage, headers=ESTIMATED)
         messages, said = await self._messages(call, model, manner)
         response = await self._request(call, messages, model, "application/json")
         try:
@@ -146,7 +148,7 @@ class HttpUpstream:
 
     def _clocks_of(self, call: Call) -> Clocks:
         tokens = call.answer_tokens or (USUAL_ANSWER if call.dialect in LIMITLESS else 0)
-        extra = (tokens - SHORT_ANSWER) / TOKENS_PER_SECOND
+        extra = (min(tokens, LONGEST_ANSWER) - SHORT_ANSWER) / TOKENS_PER_SECOND
         if call.stream or extra <= 0:
             return self._clocks
         return replace(self._clocks, first_event=self._clocks.first_event + extra)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sampan.core import Actor, Answer, Incoming, Operation
 from sampan.dialects import Codec
-from sampan.edge.door import BodyLimits, Door, Rooms
-from sampan.edge.listener import Listener
+from sampan.edge.door import BodyLimits, Door, Rooms, Shelf
+from sampan.edge.listener import IDLE, Listener
 from sampan.errors import CallError, Unauthenticated
 from sampan.storage.db import Database
 from sampan.storage.objects import Objects
@@ -34,6 +34,7 @@ class House:
         seconds: float = 10.0,
         limit: int = LIMIT,
         keepalive: float = 10.0,
+        shelves: Sequence[tuple[Shelf, int]] = (),
     ) -> None:
         self.came: list[Incoming] = []
         self.refused: list[CallError] = []
@@ -50,7 +51,7 @@ class House:
             readiness=lambda: (self.ready, {"engines": {}}),
             metrics=lambda: b"sampan_calls_total 1.0\n",
             objects=self.objects,
-            shelves=(),
+            shelves=shelves,
             wall=lambda: NOW,
             keepalive=keepalive,
             version="9.9",
@@ -80,10 +81,10 @@ class House:
 
 
 @asynccontextmanager
-async def opened(house: House) -> AsyncIterator[int]:
+async def opened(house: House, idle: float = IDLE) -> AsyncIterator[int]:
     """The port of the house's door."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listener = Listener(house.door)
+        listener = Listener(house.door, idle=idle)
         await listener.start(listening)
         try:
             yield listening.getsockname()[1]

@@ -179,6 +179,12 @@ async def test_documents_of_text_and_of_content_are_opened() -> None:
     assert content(kept)[1] == {**mixed, "source": {"type": "content", "content": [TEXT, image()]}}
 
 
+@pytest.mark.parametrize("source", [{}, {"content": None}, {"content": {}}, {"content": 7}])
+async def test_a_document_of_content_without_any_is_refused_by_its_path(source: dict[str, Any]) -> None:
+    error = await refused(body({"type": "document", "source": {"type": "content", **source}}), EYES, House())
+    assert error.param == "messages.0.content.0" and "neither text nor a list" in error.message
+
+
 async def test_pictures_inside_a_tools_result_are_found() -> None:
     inner = {"type": "document", "source": {"type": "content", "content": [named("image", "url", NOWHERE)]}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [TEXT, document(), inner], "is_error": False}

@@ -1,0 +1,1 @@
+"""What it costs to translate between the wires, beside handing on what came: `python -m bench.translation`."""
