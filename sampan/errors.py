@@ -38,17 +38,25 @@ class CallError(SampanError):
     kind: ClassVar[str] = "api_error"
 
     def __init__(
-        self, message: str, *, param: str | None = None, retry_after: float | None = None, should_retry: bool = False
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        should_retry: bool = False,
+        details: Mapping[str, str] | None = None,
     ) -> None:
         """`param` is the path of the field at fault (`messages.0.content`); `retry_after` is in seconds.
 
-        `should_retry` False tells SDKs not to ask again by themselves: our own chain is spent already.
+        `should_retry` False tells SDKs not to ask again by themselves: our own chain is spent already. `details` are
+        Anthropic's `error.details`: an `error_code` by which its SDK knows how to ask instead.
         """
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after = retry_after
         self.should_retry = should_retry
+        self.details = details
 
 
 class InvalidRequest(CallError):

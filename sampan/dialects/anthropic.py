@@ -7,7 +7,7 @@ not know survive.
 from __future__ import annotations
 
 import base64
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from sampan.core import Call, Dialect, Fault, Incoming, Operation, Usage
 from sampan.dialects import Limits, Seen, form, pictures, sse
 from sampan.dialects.fields import UNREADABLE, flag, invalid, number, too_large
 from sampan.errors import CallError, InvalidRequest, TargetFault
+
+T = TypeVar("T")
 
 FORWARDED = ("anthropic-version", "anthropic-beta")
 FORM_ANSWER_TOKENS = 1024
@@ -69,10 +71,12 @@ class _Start(msgspec.Struct):
 
 
 class _Frame(msgspec.Struct):
+    """An event as far as all are alike: those of next year may use these names for something else."""
+
     type: str
-    message: _Start | None = None
-    usage: _Usage | None = None
-    error: _Error | None = None
+    message: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
 
 
 class _Message(msgspec.Struct):
@@ -87,6 +91,9 @@ _body = msgspec.json.Decoder(_Body)
 _count = msgspec.json.Decoder(_Count)
 _blocks = msgspec.json.Decoder(str | list[_Block])
 _frame = msgspec.json.Decoder(_Frame)
+_start = msgspec.json.Decoder(_Start | None)
+_usage = msgspec.json.Decoder(_Usage | None)
+_error = msgspec.json.Decoder(_Error | None)
 _message = msgspec.json.Decoder(_Message)
 
 ERROR_FAULTS = {
@@ -173,9 +180,10 @@ class Anthropic:
         return error.status
 
     def error(self, error: CallError, request_id: str) -> bytes:
-        return msgspec.json.encode(
-            {"type": "error", "error": {"type": error.kind, "message": error.message}, "request_id": request_id}
-        )
+        said: dict[str, Any] = {"type": error.kind, "message": error.message}
+        if error.details is not None:
+            said["details"] = error.details
+        return msgspec.json.encode({"type": "error", "error": said, "request_id": request_id})
 
     def error_frame(self, error: CallError, request_id: str) -> bytes:
         return sse.frame(self.error(error, request_id), "error")
@@ -263,25 +271,33 @@ class MessageWatch:
     def feed(self, frames: bytes) -> Seen:
         content = False
         for data in sse.payloads(frames):
-            try:
-                frame = _frame.decode(data)
-            except UNREADABLE:
-                raise TargetFault(Fault.MALFORMED, "a stream frame that is no event") from None
+            frame = _read(_frame, data)
             kind = frame.type
             if kind == "content_block_delta":
                 content = True
-            elif kind == "message_start" and frame.message is not None:
-                self._started = True
-                if frame.message.usage is not None:
-                    self._usage = frame.message.usage.merged(self._usage)
+            elif kind == "message_start":
+                start = _read(_start, frame.message or b"null")
+                self._started = start is not None
+                self._count(start.usage if start is not None else None)
             elif kind == "message_delta":
-                if frame.usage is not None:
-                    self._usage = frame.usage.merged(self._usage)
+                self._count(_read(_usage, frame.usage or b"null"))
             elif kind == "message_stop":
                 self.finished = True
             elif kind == "error":
-                name = frame.error.type if frame.error else ""
+                error = _read(_error, frame.error or b"null")
+                name = error.type if error is not None else ""
                 raise TargetFault(ERROR_FAULTS.get(name, Fault.SERVER_ERROR), f"the stream says {name or 'error'}")
             if not self._started and kind != "ping":
                 raise TargetFault(Fault.MALFORMED, "a stream that does not begin with message_start")
         return Seen(content, self.finished, self._usage)
+
+    def _count(self, usage: _Usage | None) -> None:
+        if usage is not None:
+            self._usage = usage.merged(self._usage)
+
+
+def _read(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T:
+    try:
+        return decoder.decode(data)
+    except UNREADABLE:
+        raise TargetFault(Fault.MALFORMED, "a stream frame that is no event") from None

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sampan.core import Call, Prepared
-from sampan.dialects import thinking
+from sampan.dialects import thinking, threads
 from sampan.media import adapting
 from sampan.media.crew import Decoder
 from sampan.media.fetching import Fetcher, Larder
@@ -45,10 +45,14 @@ class Cook:
         self._is_cloud = is_cloud
 
     def is_needed(self, body: bytes) -> bool:
-        return b"thinking" in body or adapting.may_hold_media(body)
+        if b"thinking" in body or adapting.may_hold_media(body):
+            return True
+        return not self._diet.threads and threads.may_name_one(body)
 
     async def prepare(self, call: Call, body: bytes, model: str) -> Prepared:
         kitchen = self._kitchen
+        if not self._diet.threads:
+            threads.refuse(body)
         if self._is_cloud:
             body = thinking.for_cloud(body)
         else:

@@ -100,6 +100,12 @@ def _account(error: Mapping[str, Any] | None) -> Fault | None:
     return Fault.UNAUTHORIZED if message.startswith(DISABLED_MESSAGES) else None
 
 
+def _is_thread(error: Mapping[str, Any] | None) -> bool:
+    """Whether a thread of Anthropic's is lost, and not the model: its SDK sends the whole conversation then."""
+    details = error.get("details") if error is not None else None
+    return isinstance(details, dict) and details.get("error_code") == "thread_not_found"
+
+
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> SampanError:
     """What to raise for an answer that is not 200: `Rejected`, or a `TargetFault`."""
     error = _error(body)
@@ -110,7 +116,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> SampanErro
         return TargetFault(account, detail, retry_after=wait)
     if error is not None and str(error.get("message", "")).lower().startswith(BLIND_MESSAGES):
         return TargetFault(Fault.MODEL_MISSING, detail)
-    if status == 413 or (status in REQUEST_STATUSES and error is not None):
+    if status == 413 or (status in REQUEST_STATUSES and error is not None) or (status == 404 and _is_thread(error)):
         return Rejected(status, body, {name: headers[name] for name in HANDED_ON if name in headers})
     if status == 403:  # a page of HTML: the edge in front of the API turned us away
         return TargetFault(Fault.UNAUTHORIZED if error is not None else Fault.REGION_BLOCKED, detail)

@@ -304,6 +304,16 @@ def test_a_good_stream_is_followed_however_it_is_cut_into_pieces(middle: list[by
     assert seen.usage == Usage(9, 4)
 
 
+@pytest.mark.parametrize("name", ["message", "usage", "error", "delta", "index"])
+@pytest.mark.parametrize("value", ["text", 7, [1], {"type": "api_error", "usage": {"output_tokens": "x"}}, None])
+def test_events_of_next_year_may_use_our_names_otherwise(name: str, value: object) -> None:
+    watch = MessageWatch()
+    watch.feed(START)
+    seen = watch.feed(event("notice", **{name: value}))
+    assert (seen.content, seen.ended, seen.data) == (False, False, None)
+    assert watch.feed(END + STOP).usage == Usage(9, 4)
+
+
 BROKEN = [
     (event("error", error={"type": kind, "message": "m"}), fault) for kind, fault in sorted(ERROR_FAULTS.items())
 ] + [

@@ -201,6 +201,8 @@ def test_sampling_and_limits() -> None:
     streamed = ask(stream=True)
     assert (streamed["stream"], streamed["stream_options"]) == (True, {"include_usage": True})
     assert "stream_options" not in ask(stream=True, server=ChatServer(stream_usage=False))
+    early = ask(stream=True, server=SERVERS["vllm"])["stream_options"]
+    assert early == {"include_usage": True, "continuous_usage_stats": True}
     assert "stream" not in ask(stream=False)
 
 

@@ -91,6 +91,10 @@ def test_what_is_wrong_with_the_upstream_is_a_fault(status: int, body: bytes, fa
     assert raised.detail == f"status {status}"  # nothing of what was said
 
 
+THREAD_LOST = (
+    b'{"type":"error","error":{"type":"not_found_error","message":"no thread",'
+    b'"details":{"error_code":"thread_not_found"}}}'
+)
 REJECTIONS = [
     (400, anthropic("invalid_request_error", "messages: at least one message is required")),
     (400, anthropic("invalid_request_error", "messages.0: the text says 'your credit balance is too low'")),
@@ -99,6 +103,7 @@ REJECTIONS = [
     (400, b'{"detail":"a server of our own says so"}'),
     (400, b'{"object":"error","message":"This model\'s maximum context length is 4096 tokens","code":400}'),
     (400, b'{"error":"model is required"}'),
+    (404, THREAD_LOST),
     (409, anthropic("invalid_request_error", "conflict")),
     (413, anthropic("request_too_large", "Request exceeds the maximum size")),
     (413, HTML),

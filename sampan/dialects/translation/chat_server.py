@@ -13,6 +13,7 @@
     late_system    the role of a system turn after the first turn
     detail         what stands in `image_url.detail`; None leaves it out, which every server understands
     stream_usage   whether `stream_options.include_usage` may be asked for
+    counts_early   whether `continuous_usage_stats` may too: the first chunk then tells the input's real tokens
     think_tags     whether `<think>…</think>` at the head of a text is thinking
     tool_tags      whether `<tool_call>{…}</tool_call>` in a text is a tool call
 
@@ -33,8 +34,9 @@ class ChatServer:
     """One server's way with the chat dialect; the defaults suit a server of which nothing is known.
 
     `tool_choice` "only" sends the demanded tool alone, as `required`: llama.cpp takes the object form for `auto`
-    (ggml-org/llama.cpp#26535), LM Studio refuses it. `prefill` "flags" sends `continue_final_message` and `add_generation_prompt`, which servers that do not know them
-    leave alone; "plain" sends the turn only; "refuse" answers 400, for a server that would begin a new answer.
+    (ggml-org/llama.cpp#26535), LM Studio refuses it. `prefill` "flags" sends `continue_final_message` and
+    `add_generation_prompt`, which servers that do not know them leave alone; "plain" sends the turn only; "refuse"
+    answers 400, for a server that would begin a new answer.
     """
 
     tool_choice: Literal["named", "only"] = "only"
@@ -49,6 +51,7 @@ class ChatServer:
     late_system: Literal["system", "user"] = "system"
     detail: Literal["auto", "low", "high"] | None = None
     stream_usage: bool = True
+    counts_early: bool = False
     think_tags: bool = True
     tool_tags: bool = True
 
@@ -58,8 +61,8 @@ ANY = ChatServer()
 SERVERS: Mapping[str, ChatServer] = MappingProxyType(
     {
         "any": ANY,
-        "vllm": ChatServer(tool_choice="named"),
-        "sglang": ChatServer(tool_choice="named"),
+        "vllm": ChatServer(tool_choice="named", counts_early=True),
+        "sglang": ChatServer(tool_choice="named", counts_early=True),
         "llama.cpp": ANY,
         "ollama": ChatServer(prefill="plain", reasoning="effort", effort_off="none", picture_links=False, top_k=False),
         "lmstudio": ChatServer(prefill="plain", reasoning="effort", picture_links=False),

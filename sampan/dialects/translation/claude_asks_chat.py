@@ -17,7 +17,8 @@
     temperature, top_p, top_k, metadata.user_id   temperature, top_p, top_k, user
     output_config.format                          response_format json_schema
     thinking, output_config.effort                reasoning_effort, chat_template_kwargs.enable_thinking
-    stream                                        stream, stream_options.include_usage
+    stream                                        stream, stream_options.include_usage (and, where the server has it,
+                                                  continuous_usage_stats)
 
 Refused with the path of the field: PDFs and kept files (they are rendered or fetched before), citations, server tools
 and their blocks, containers, MCP servers, a promised place of inference, `max_tokens` 0, tool results without a call
@@ -141,7 +142,8 @@ def _sampling(asked: claude.Body, server: ChatServer) -> Part:
     if asked.stream:
         made["stream"] = True
         if server.stream_usage:
-            made["stream_options"] = {"include_usage": True}
+            early = {"continuous_usage_stats": True} if server.counts_early else {}
+            made["stream_options"] = {"include_usage": True} | early
     return made
 
 
