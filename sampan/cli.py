@@ -21,7 +21,9 @@ from rich.table import Table
 
 from sampan import __version__, config
 from sampan.app import App, serve
+from sampan.drill.orders import Orders, as_options, send
 from sampan.errors import CallError, ConfigError
+from sampan.reloading import Reloader, ask_server
 from sampan.storage.db import Database
 from sampan.storage.keys import KeyInfo, Keys
 from sampan.storage.records import Records
@@ -81,6 +83,14 @@ def serve_verb(path: ConfigOption = None) -> None:
         runner.run(_serve(loaded, path))
 
 
+@cli.command("reload")
+def reload_verb(path: ConfigOption = None) -> None:
+    """Has the running gateway read its configuration again, without dropping a call; a bad one changes nothing."""
+    loaded, path = _load(path)
+    ask_server(Path(loaded.server.data))
+    say(f"{path or 'embedded defaults'}: in force")
+
+
 async def _serve(loaded: config.Config, path: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,7 +108,9 @@ async def _serve(loaded: config.Config, path: Path | None) -> None:
         await _announce(app, path)
 
     async with app:
-        await serve(app, announce, stop)
+        with Reloader(path, Path(loaded.server.data), app.reload) as reloader:
+            loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+            await serve(app, announce, stop)
 
 
 async def _announce(app: App, path: Path | None) -> None:
@@ -161,6 +173,13 @@ def engine(
     """Runs one engine alone, in its own process; it speaks its dialect at --listen."""
     command = [sys.executable, "-m", "sampan.engines.server", kind, "--listen", listen, "--threads", str(threads)]
     os.execv(sys.executable, [*command, *context.args])
+
+
+@cli.command("drill")
+@as_options
+def drill(orders: Orders) -> None:
+    """Rehearses outages of every cloud with stand-ins and prints a scorecard; status 1 where a promise was broken."""
+    send(orders)
 
 
 def _keys(path: Path | None) -> Keys:
