@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable
 
@@ -11,7 +12,10 @@ import msgspec
 from sampan.core import Actor, Call
 from sampan.dialects import openai_responses, sse
 from sampan.dialects.translation.claude_answers_responses import envelope
+from sampan.errors import ConfigError
 from sampan.storage.responses import Kept, Responses
+
+log = logging.getLogger("sampan.memory")
 
 
 class _Last(msgspec.Struct):
@@ -45,17 +49,23 @@ class Memory:
         return msgspec.structs.replace(openai_responses.unfolded(call, earlier, referenced), echo=echo)
 
     async def keep(self, asked: bytes, call: Call, actor: Actor, response: bytes) -> None:
-        """Keeps an answer whose caller did not say no; `asked` is the request as it came, `response` the JSON."""
+        """Keeps an answer whose caller did not say no; `asked` is the request as it came, `response` the JSON.
+
+        One that cannot be kept is not lost: it goes out all the same, and whoever wants to go on from it is told then.
+        """
         seen = openai_responses.glance(asked)
         if not seen.kept:
             return
         identifier = str(call.echo["id"])
         referenced: dict[str, bytes] = {}
-        if seen.references:
-            referenced = await asyncio.to_thread(self._responses.items, actor.key_id, seen.references)
-        items = openai_responses.input_items(asked, identifier, referenced)
-        kept = Kept(identifier, response, items, float(call.echo["created_at"]), seen.previous_response_id)
-        await asyncio.to_thread(self._responses.save, actor.key_id, kept)
+        try:
+            if seen.references:
+                referenced = await asyncio.to_thread(self._responses.items, actor.key_id, seen.references)
+            items = openai_responses.input_items(asked, identifier, referenced)
+            kept = Kept(identifier, response, items, float(call.echo["created_at"]), seen.previous_response_id)
+            await asyncio.to_thread(self._responses.save, actor.key_id, kept)
+        except ConfigError as error:
+            log.error("a response could not be kept: %s", error)
 
 
 def streamed(frames: bytes) -> bytes:

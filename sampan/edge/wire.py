@@ -108,14 +108,10 @@ class Exchange:
             self._timer = wire.loop.call_later(every, self._fill_silence)
 
     async def write(self, data: bytes) -> None:
-        """A piece; waits while the caller reads more slowly than we write."""
+        """A piece; then waits while the caller reads more slowly than we write, so that no other is made meanwhile."""
         wire = self._wire
         if wire is None or wire.bodiless or not data:
             return
-        if wire.clogged is not None:
-            await wire.clogged
-            if self._wire is None:
-                return
         if self._chunks:
             data = b"%b%x\r\n%b\r\n" % (self._head, len(data), data)
         elif self._head:
@@ -123,6 +119,8 @@ class Exchange:
         self._head = b""
         self._spoke = wire.loop.time()
         wire.send(data)
+        if wire.clogged is not None:
+            await wire.clogged
 
     def _fill_silence(self) -> None:
         wire = self._wire
@@ -196,7 +194,7 @@ class Host(Protocol):
     """What a connection asks of the listener that it came in by."""
 
     idle: float
-    """Seconds between two requests."""
+    """Seconds between two requests; also how long an answer may wait for a caller who takes nothing of it."""
 
     stopping: bool
     date: bytes
@@ -231,6 +229,7 @@ class Wire(asyncio.Protocol):
         "_size",
         "_state",
         "_transport",
+        "_unsent",
         "_wanted",
         "bodiless",
         "chunks",
@@ -253,6 +252,7 @@ class Wire(asyncio.Protocol):
         self._body: list[bytes] = []
         self._size = 0
         self._wanted = 0  # bytes of the body still to come
+        self._unsent = 0  # of the answer, when last looked at; 0 as soon as the caller has taken some
         self._limit = 0
         self._afresh = False  # whether the next request needs a new parser
         self._chunked = self._complete = self._past_head = self._overrun = self._paused = False
@@ -287,6 +287,7 @@ class Wire(asyncio.Protocol):
             self.clogged = self.loop.create_future()
 
     def resume_writing(self) -> None:
+        self._unsent = 0
         clogged, self.clogged = self.clogged, None
         if clogged is not None and not clogged.done():
             clogged.set_result(None)
@@ -508,14 +509,25 @@ class Wire(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Whether what was waited for is late; called a few times a second."""
-        if now < self.due or self._state in (State.ANSWERING, State.CLOSED):
+        if now < self.due or self._state is State.CLOSED:
             return
-        if self._state is State.BODY and self._exchange is not None and self._incoming is not None:
+        if self.clogged is not None or self._state is State.ANSWERING:
+            self._look_at_answer(now)
+        elif self._state is State.BODY and self._exchange is not None and self._incoming is not None:
             self._desk.too_late(self._incoming, self._exchange)
         elif self._held and self._state is State.HEAD:
             self._refuse(408, f"the head of the request did not arrive within {self._desk.patience:g} seconds")
         else:
             self._live().close()
+
+    def _look_at_answer(self, now: float) -> None:
+        """A caller who takes nothing must not hold an upstream, nor a place before it, for ever."""
+        unsent = self._live().get_write_buffer_size() if self.clogged is not None else 0
+        if unsent and unsent == self._unsent:
+            self.abort()
+        else:
+            self._unsent = unsent
+            self.due = now + self._host.idle
 
     def retire(self) -> None:
         """The server stops: an answer under way is the last one."""

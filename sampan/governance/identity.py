@@ -26,8 +26,12 @@ class Identity:
         *,
         interval: float = 0.5,
         touch_after: float = 30.0,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Loads the keys, so it blocks; `interval` and `touch_after` (how late `last_used` may be) are in seconds."""
+        """Loads the keys, so it blocks; `interval` and `touch_after` (how late `last_used` may be) are in seconds.
+
+        `clock` says when keys expire and were used, `steady` how much time has passed: the first may be set back.
+        """
         self._keys = keys
         self._clock = clock
         self._interval = interval
@@ -37,7 +41,8 @@ class Identity:
         self._version, self._actors = "", dict[bytes, tuple[Actor, float | None]]()
         self._by_id = dict[str, tuple[Actor, float | None]]()
         self._used: dict[str, float] = {}
-        self._touched = clock()
+        self._steady = steady
+        self._touched = steady()
         self._is_failing = False
         self.refresh()
 
@@ -83,7 +88,7 @@ class Identity:
         """Writes down when keys were last used. Blocks. Raises `ConfigError`."""
         # The loop goes on noting meanwhile: into a new dict, and at worst once more into the old one, hence the copy.
         used, self._used = self._used, {}
-        self._touched = self._clock()
+        self._touched = self._steady()
         try:
             self._keys.touch(dict(used))
         except ConfigError:
@@ -110,7 +115,7 @@ class Identity:
     def _freshen(self) -> None:
         try:
             self.refresh()
-            if self._clock() - self._touched >= self._touch_after:
+            if self._steady() - self._touched >= self._touch_after:
                 self.touch()
         except ConfigError as error:
             if not self._is_failing:

@@ -1,7 +1,9 @@
 """The processes that decode: a bounded number, a bounded queue before them, and a deadline for each job.
 
-A worker that crashes, hangs or answers nonsense is killed and costs the one call whose file did it. A worker is
-replaced after some jobs, so that what one of them leaks or broke does not stay.
+A worker that dies may have been killed by somebody else, the kernel out of memory for one, even while it was idle; so
+its job is done once more by a fresh one. A file that two workers do not survive, or that makes one hang or answer
+nonsense, costs the one call that brought it. A worker is replaced after some jobs, so that what one of them leaks or
+broke does not stay.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ class Crew:
         finally:
             self._waiting -= 1
         try:
-            done = await self._ask(job)
+            done = await self._ask_twice(msgspec.msgpack.encode(job))
         finally:
             self._places.release()
         if isinstance(done, No):
@@ -85,18 +87,40 @@ class Crew:
         self._closed = True
         await asyncio.gather(*[self._drop(worker) for worker in list(self._all)])
 
-    async def _ask(self, job: Job) -> Done:
-        worker = self._idle.pop() if self._idle else await self._start()
+    async def _ask_twice(self, frame: bytes) -> Done:
+        """Whether a file has killed a worker or somebody else did, a fresh worker finds out."""
+        worker = await self._rested() or await self._start()
+        with contextlib.suppress(EOFError):
+            return await self._ask(frame, worker)
+        worker = await self._start()
+        try:
+            return await self._ask(frame, worker)
+        except EOFError:
+            raise Unusable(GAVE_UP) from None
+
+    async def _rested(self) -> _Worker | None:
+        """One that is idle and alive, if there is one."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive:
+                return worker
+            await self._drop(worker)
+        return None
+
+    async def _ask(self, frame: bytes, worker: _Worker) -> Done:
+        """Raises `Unusable`, and EOFError where the worker died."""
         kept = False
         try:
             async with asyncio.timeout(self._seconds):
-                done = await worker.ask(msgspec.msgpack.encode(job))
+                done = await worker.ask(frame)
             kept = worker.asked < self._jobs and not self._closed
             return done
         except TimeoutError:
             raise Unusable(TOO_SLOW) from None
-        except (OSError, EOFError, msgspec.DecodeError):
+        except msgspec.DecodeError:
             raise Unusable(GAVE_UP) from None
+        except OSError as error:
+            raise EOFError from error
         finally:
             if kept:
                 self._idle.append(worker)
@@ -132,11 +156,19 @@ class _Worker:
         self._process = process
         self.asked = 0
 
+    @property
+    def alive(self) -> bool:
+        """Whether nobody has seen it die."""
+        sink = self._process.stdin
+        return self._process.returncode is None and sink is not None and not sink.is_closing()
+
     async def ask(self, frame: bytes) -> Done:
         """Raises OSError or EOFError where the process ends, DecodeError where it talks nonsense."""
         source, sink = self._process.stdout, self._process.stdin
         assert source is not None and sink is not None
         self.asked += 1
+        if sink.is_closing():  # it has just died; uvloop would call the writing a mistake of ours
+            raise EOFError
         sink.write(LENGTH.pack(len(frame)))
         sink.write(frame)
         await sink.drain()

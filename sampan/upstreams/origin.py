@@ -47,8 +47,8 @@ class Limits:
     head_bytes: int = 65_536
     headers: int = 100
     informational: int = 8
-    high_water: int = 262_144
-    low_water: int = 65_536
+    high_water: int = 65_536
+    low_water: int = 16_384
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,7 @@ class HttpUpstream:
         while chunk := await response.more():
             pace.add(len(chunk))
             frames = buffer.feed(chunk)
+            del chunk  # while a slow caller takes the frames: it may be large, and there may be many such callers
             if not frames:
                 continue
             seen_any = True

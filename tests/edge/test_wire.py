@@ -25,6 +25,10 @@ class Transport:
         self.written = b""
         self.closed = ""
         self.reading = True
+        self.unsent = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def write(self, data: bytes) -> None:
         assert not self.closed
@@ -287,3 +291,31 @@ def test_an_idle_connection_is_let_go_and_a_busy_one_is_not() -> None:
     counter.open[0][1].answer(200, b"", b"")
     wire.look(wire.due + 1)
     assert transport.closed == "closed"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_caller_who_takes_nothing_of_its_answer_is_let_go_and_a_slow_one_is_not(whole: bool) -> None:
+    counter = Counter(at_once=False)
+    wire, transport = connected(counter)
+    wire.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    exchange = counter.open[0][1]
+    left: list[str] = []
+    exchange.left = lambda: left.append("left")
+    if whole:
+        exchange.answer(200, b"", bytes(100_000))
+    transport.unsent = 100_000
+    wire.pause_writing()
+    for taken in (0, 1, 0):  # it takes a byte between two looks, or so much that more is written
+        wire.look(wire.due + 1)
+        transport.unsent -= taken
+        if not taken:
+            wire.resume_writing()
+            wire.pause_writing()
+    assert not transport.closed
+    wire.look(wire.due + 1)
+    wire.look(wire.due - 1)
+    assert not transport.closed, "too early"
+    wire.look(wire.due + 1)
+    assert transport.closed == "aborted"
+    wire.connection_lost(None)
+    assert left == ([] if whole else ["left"]), "who answers is not told"

@@ -130,7 +130,7 @@ async def test_a_revoked_key_ends_at_the_next_tick(keys: Keys, console: Keys, cl
 async def test_last_uses_are_written_in_groups(keys: Keys, console: Keys, clock: Clock) -> None:
     first, first_secret = keys.create("first")
     second, second_secret = keys.create("second")
-    identity, ticks = Identity(keys, clock, touch_after=30), Ticks()
+    identity, ticks = Identity(keys, clock, touch_after=30, steady=clock), Ticks()
     watching = asyncio.create_task(identity.watch(ticks.sleep))
     identity.authenticate(first_secret)
     clock.now += 29
@@ -143,6 +143,23 @@ async def test_last_uses_are_written_in_groups(keys: Keys, console: Keys, clock:
     watching.cancel()
     identity.close()
     assert {info.id: info.last_used for info in console.list()} == {first.id: NOW, second.id: NOW + 30}
+
+
+async def test_a_clock_that_is_set_moves_expiry_and_nothing_else(keys: Keys, console: Keys, clock: Clock) -> None:
+    """Hours back, last uses are still written down after their seconds; hours ahead, a key is over until it is not."""
+    info, secret = keys.create("guest", expires=NOW + 3600)
+    steady, ticks = Clock(), Ticks()
+    identity = Identity(keys, clock, touch_after=30, steady=steady)
+    watching = asyncio.create_task(identity.watch(ticks.sleep))
+    clock.now = NOW + 5 * 3600
+    refusal(identity, secret)
+    clock.now = NOW - 5 * 3600
+    identity.authenticate(secret)
+    steady.now += 30
+    await ticks.tick()
+    assert {each.id: each.last_used for each in console.list()} == {info.id: NOW - 5 * 3600}
+    watching.cancel()
+    identity.close()
 
 
 async def test_a_database_that_fails_leaves_the_keys_in_force(

@@ -76,6 +76,23 @@ async def test_a_worker_that_crashes_or_babbles_costs_one_call(crews: Callable[.
         assert crew.size == 0
 
 
+async def test_a_worker_that_somebody_else_kills_costs_nobody(crews: Callable[..., Crew], tmp_path: Path) -> None:
+    """Idle or at work: the job is done by a fresh one."""
+    crew = crews(1)
+    await crew.run(JOB)
+    for worker in list(crew._all):
+        worker._process.kill()
+        await worker._process.wait()
+    assert isinstance(await crew.run(JOB), Redrawn)
+    assert crew.size == 1
+    killed = tmp_path / "killed"
+    first = f"import os, pathlib; path = pathlib.Path({str(killed)!r})"
+    dies = "new = not path.exists(); path.touch(); new and os.abort()"
+    crew = crews(1, program=program(f"{first}; {dies}; from sampan.media.worker import main; main()"))
+    assert isinstance(await crew.run(JOB), Redrawn)
+    assert killed.exists()
+
+
 async def test_a_worker_that_hangs_is_killed(crews: Callable[..., Crew]) -> None:
     crew = crews(1, seconds=0.05, program=program("import sys; sys.stdin.buffer.read()"))
     with pytest.raises(Unusable, match="too long"):
