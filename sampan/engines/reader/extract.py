@@ -18,8 +18,11 @@ from sampan.engines.reader.demand import demanded, is_identifier, meets
 from sampan.engines.reader.facts import Fact, facts
 from sampan.engines.reader.finding import Document, Evidence, Finding
 from sampan.engines.reader.folding import bare, fold
+from sampan.engines.reader.forms import by_turns, form_facts, is_form, stacks, ticked, unpaired
 from sampan.engines.reader.grid import Grid, Hit, ask_grid, grid
 from sampan.engines.reader.hunch import guess
+from sampan.engines.reader.journeys import journey_facts
+from sampan.engines.reader.labels import spelled
 from sampan.engines.reader.layout import Paragraph, paragraphs, rows, spread_lines
 from sampan.engines.reader.ledger import consult, judgement
 from sampan.engines.reader.lexicon import GENERIC, SUBJECT_MATTER, Lexicon, Phrase, ground, stands_in
@@ -34,6 +37,8 @@ from sampan.engines.reader.values import find, fits
 from sampan.engines.reader.vat import vat_facts
 
 ENOUGH = 0.56
+# How sure a pairing must be for a label to answer by its own words alone.
+LABELLED = 0.86
 ENOUGH_PROSE = 0.5
 # From here on running text is not looked at. A key that an everyday turn is meant by says more than a sentence that
 # only shares its one word.
@@ -81,18 +86,25 @@ def study(pages: tuple[Page, ...], lexicon: Lexicon) -> Document:
     made = []
     for raw in pages:
         page = heads_apart(spread_lines(codes_joined(cut_at_walls(raw))), lexicon)
-        found = tables(page, lexicon)
+        forms = stacks(page, lexicon)
+        found = [table for table in tables(page, lexicon) if not is_form(table, forms, lexicon)]
         grids.extend(
-            g for table in found for part in side_by_side(table) if (g := grid(part, page, lexicon)) is not None
+            g
+            for table in found
+            if not by_turns(table, lexicon)
+            for part in side_by_side(table)
+            if (g := grid(part, page, lexicon)) is not None
         )
         ordered = rows(page.lines)
-        known.extend(facts(page, found, lexicon))
+        known.extend(unpaired(facts(page, found, lexicon), forms))
+        known.extend(form_facts(page, forms, lexicon))
         known.extend(trace_facts(page, ordered, lexicon))
+        known.extend(journey_facts(page, ordered, lexicon))
         known.extend(loose_facts(page, ordered, lexicon))
         known.extend(vat_facts(page, ordered, lexicon))
         running.extend((paragraph, page) for paragraph in paragraphs(page.lines))
         made.append(page)
-    known = settled(known, grids, lexicon)
+    known = settled([ticked(fact) for fact in known], grids, lexicon)
     title = next((fold(fact.value) for fact in known if fact.key == "document title"), "")
     corpus = "\n".join(fold(paragraph.text) for paragraph, _ in running)
     numbered = tuple(clauses(running))
@@ -123,7 +135,12 @@ def _answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
     placed = quoted_line(ask.whole, document.pages)
     if placed is not None:
         return Finding(placed[0].text, (Evidence(*placed),), 0.9)
-    keyed = [*_from_facts(ask, document, lexicon), *_from_grids(ask, document, lexicon), *_by_unit(ask, document)]
+    keyed = [
+        *_from_facts(ask, document, lexicon),
+        *_by_label(ask, document),
+        *_from_grids(ask, document, lexicon),
+        *_by_unit(ask, document),
+    ]
     found = [item for item in keyed if _may_answer(item, ask, document)]
     best = max(found, key=lambda item: item.confidence, default=None)
     if best is not None and best.confidence >= (SURE_OF_TURN if ask.meant else SURE):
@@ -236,6 +253,19 @@ def _from_facts(ask: Ask, document: Document, lexicon: Lexicon) -> Iterator[Find
             yield replace(found, confidence=found.confidence * (1 - 0.01 * number - said))
 
 
+def _by_label(ask: Ask, document: Document) -> Iterator[Finding]:
+    """What stands under a label that the question spells out, even where it does not look like its kind."""
+    for fact in document.facts:
+        if fact.trust < LABELLED or fact.key == "document title" or not spelled(ask.whole, fact.key):
+            continue
+        sure = 0.97 * min(1.0, fact.trust + 0.05)
+        if fact.blank:
+            yield Finding("", (Evidence(fact.line, fact.page),), sure * 0.9, fact.key)
+        else:
+            looks = max(_looks(fact, ask.kind), 0.72)
+            yield Finding(fact.value, (Evidence(fact.line, fact.page),), sure * looks, fact.key)
+
+
 def _by_unit(ask: Ask, document: Document) -> Iterator[Finding]:
     """ "多少公里": the only value on the document that is counted in what was asked."""
     if not ask.unit:
@@ -248,7 +278,9 @@ def _by_unit(ask: Ask, document: Document) -> Iterator[Finding]:
     }
     if len(found) == 1:
         value, fact = next(iter(found.items()))
-        yield Finding(value, (Evidence(fact.line, fact.page),), 0.74, fact.key)
+        key = fold(fact.key)
+        named = any(key[at : at + 2] in ask.whole for at in range(len(key) - 1))
+        yield Finding(value, (Evidence(fact.line, fact.page),), 0.88 if named else 0.74, fact.key)
 
 
 def _about(phrase: Phrase) -> Phrase:

@@ -41,7 +41,7 @@ VALUE_LIKE = named(
     "amount_paid name buyer company father mother spouse guardian employee student doctor manager customer"
 )
 RATE = re.compile(
-    r"\s*(?:[（(@]?\s*\d+(?:\.\d+)?\s*[%％]\s*[)）]?|[（(]?\s*(?:RMB|CNY|USD|EUR|GBP|SGD|HKD|TWD"
+    r"\s*(?:[（(@]?\s*(?:[\u4e00-\u9fff]{1,4}\s*)?\d+(?:\.\d+)?\s*[%％]\s*[)）]?|[（(]?\s*(?:RMB|CNY|USD|EUR|GBP|SGD|HKD|TWD"
     r"|JPY|元|[¥￥$€£])\s*[)）]?)\s*$"
 )
 REST_OF_LABEL = re.compile(r"(?:of|for|and|or|in|on|at|to|by|from|with|per)\b", re.IGNORECASE)
@@ -200,7 +200,8 @@ def _of_line(
     if split:
         return
     inline = _inline(line.text, lexicon)
-    if inline is not None and not (RATE.fullmatch(inline[1]) and place + 1 < len(row.lines)):
+    beside = place + 1 < len(row.lines)
+    if inline is not None and not (beside and (RATE.fullmatch(inline[1]) or _translates(inline))):
         yield Fact(inline[0], inline[1], line, page, 0.93, lexicon.phrase(inline[0]), line.box)
     if not _may_be_key(line.text):
         return
@@ -405,6 +406,12 @@ def _inline(text: str, lexicon: Lexicon) -> tuple[str, str] | None:
             if value and lexicon.concepts(text[:at]) and (any(c.isdigit() for c in value) or text[at].isspace()):
                 best = (text[:at].strip(), value)
     return best
+
+
+def _translates(inline: tuple[str, str]) -> bool:
+    """Whether what follows a Chinese key in one run is the key once more in English: "国籍 Nationality"."""
+    key, value = inline
+    return is_cjk(key[-1]) and re.fullmatch(r"[A-Za-z][A-Za-z .'/-]*", value) is not None
 
 
 def _may_be_key(text: str) -> bool:

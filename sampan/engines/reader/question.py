@@ -9,6 +9,7 @@ from enum import StrEnum
 from sampan.engines.reader.aliases import PARTIES
 from sampan.engines.reader.folding import fold, is_traditional
 from sampan.engines.reader.lexicon import Lexicon, Phrase
+from sampan.engines.reader.reading import wants_all
 from sampan.engines.reader.sharing import spread
 
 
@@ -88,6 +89,9 @@ NAMED_FIELD = re.compile(
     r"编号|号码|日期|金额|名称|code|number|date|amount|message|error|clause|article|第.+条|关于|about|信息是",
     re.IGNORECASE,
 )
+FIELD_SAYS = re.compile(
+    r"^\W*(?:请问)?(?P<field>[\u4e00-\u9fff]{2,8}?)(?:那?一?栏)?(?:里面|里|中|上)?(?:写|说|的内容|内容|填)"
+)
 REFUSE = re.compile(
     r"翻译|翻譯|译成|总结|總結|概括|归纳|摘要(?!是)|描述一下|描述这|描述圖|描述图|画一|畫一|写一["
     r"首篇段封]|寫一[首篇]|润色|改写|讲个|講個|你是谁|你是誰|你好|天气|天氣|"
@@ -113,7 +117,11 @@ SPLIT = re.compile(
     r"|&",
     re.IGNORECASE,
 )
-SPLIT_HARD = re.compile(r"[;；?？\n]|以及|还有|還有|\band (?=(?:what|who|when|where|how|which)\b)", re.IGNORECASE)
+SPLIT_HARD = re.compile(
+    r"[;；?？\n]|以及|还有|還有"
+    r"|\band (?=(?:(?:on|at|in|by|for|to|from|under|with) )?(?:what|who|when|where|how|which)\b)",
+    re.IGNORECASE,
+)
 CONDITION = re.compile(
     r"如果|若|假如|逾期|违约|的话|超过|未能|没有按|不能按|\bif\b|\bin case\b|\bunless\b|\bshould\b.*"
     r",|\bafter\b|\bbefore\b|\blate\b",
@@ -145,8 +153,8 @@ LEAD = re.compile(
     re.IGNORECASE,
 )
 TAIL = re.compile(
-    r"\W*(?:(?:分别|分別|各自|各|都|又|到底|具体|究竟)?(?:是|为|為|有|写的是|叫|填的是|等于)?(?:"
-    r"多少钱|多少錢|多少元|多少|什么|什麼|哪一天|哪天|几号|幾號|哪里|哪裡|哪儿|谁|誰|哪个|哪個|"
+    r"\W*(?:(?:那?一?栏)?(?:里面|里|上面|中)?(?:写|填)(?:了|着|的|的是)?(?:什么|啥|谁|多少|哪[个里天儿年])|(?:分别|分別|各自|各|都|又|到底|具体|究竟)?(?:是|为|為|有|写的是|写了|写着|写的|叫|填了|填的是|填的|等于)?(?:"
+    r"多少钱|多少錢|多少元|多少|什么|什麼|哪一天|哪天|几号|幾號|哪里|哪裡|哪儿|谁|誰|哪一?[个個位项項种種]|"
     r"(?:哪一?[家个所]|什么)(?:公司|单位|机构|企业|医院|学校|银行|店|人)|哪家|哪些|几|幾|怎样的"
     r"|怎么样|啥|何)(?:呢|啊|呀|的|了)?|吗|嗎|呢|分别|分別|各是|是|为|respectively"
     r"|please|(?:shown |listed |stated |written |given |printed )?(?:here|there)|"
@@ -160,6 +168,7 @@ ASKING = re.compile(
     r"个月|多少[天日年]|多少个?(?:工作日|小时|月|星期|周)|几个小时|多少钱|多少元|\bhow (?:long|much"
     r"|many|old)\b|\bwhat time\b"
 )
+COMES_TO = re.compile(r"\bwhat (?:did|do|does|will|would) (?P<what>[^,?]+?) (?:come to|add up to|amount to)\b")
 UNIT = re.compile(
     r"(?:多少|几)\s*个?\s*(?P<unit>公里|千米|里|小时|分钟|度|米|平方米|平米|平|吨|公斤|斤|千克|"
     r"克|升|毫升|页|岁|周岁|晚|人|人次|元|次|层|GB|MB|条|份)"
@@ -216,7 +225,7 @@ KINDS = (
             re.IGNORECASE,
         ),
     ),
-    ("phone", re.compile(r"电话|手机|\bphone\b|\btelephone\b", re.IGNORECASE)),
+    ("phone", re.compile(r"电话|手机|\bon (?:what|which) number\b|\bphone\b|\btelephone\b", re.IGNORECASE)),
     (
         "number",
         re.compile(
@@ -235,7 +244,7 @@ def understand(text: str, lexicon: Lexicon) -> Question:
     folded = fold(text)
     if not re.search(r"\w", folded):
         return Question(text, language, Intent.READ)
-    if READ.match(folded) and not NAMED_FIELD.search(folded):
+    if wants_all(folded) or (READ.match(folded) and not _names_field(folded, lexicon)):
         return Question(text, language, Intent.READ)
     if REFUSE.search(folded):
         return Question(text, language, Intent.REFUSE)
@@ -245,8 +254,17 @@ def understand(text: str, lexicon: Lexicon) -> Question:
         and not re.search(r"多少|什么|哪|几|谁|\bwhat\b|\bhow\b|\bwhen\b|\bwho\b|\bwhich\b", folded)
         else Intent.FIND
     )
+    folded = COMES_TO.sub(r"how much was \g<what>", folded)
     asks = _asks(spread(folded), lexicon)
     return Question(text, language, intent, asks, ask(strip(folded) or folded, folded, lexicon))
+
+
+def _names_field(folded: str, lexicon: Lexicon) -> bool:
+    """Whether one field's content is asked for and not the whole: "备注栏写了什么"."""
+    told = FIELD_SAYS.match(folded)
+    return NAMED_FIELD.search(folded) is not None or (
+        told is not None and any(name in lexicon.types for name in lexicon.concepts(told["field"]))
+    )
 
 
 def _language(text: str) -> Language:

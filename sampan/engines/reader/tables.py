@@ -43,6 +43,8 @@ def _cut(line: Line, cells: Sequence[Box]) -> list[Line]:
     across = [
         c for c in cells if c.top < line.box.middle < c.bottom and c.overlap_across(line.box) > 0.3 * line.box.height
     ]
+    # A bold character's strokes may close a box, too; a cell is larger than one character.
+    across = [c for c in across if c.width > 1.4 * line.box.height and c.height > 0.9 * line.box.height]
     walls = sorted({round(c.left) for c in across if line.box.left + 4 < c.left < line.box.right - 4})
     cuts = []
     for wall in walls:

@@ -32,6 +32,8 @@ ENGLISH_UNITS = (
     "(?:business |working |calendar |natural )?(?:days?|weeks?|months?|years?|hours?|minutes?|seconds?"
     "|ms|mins?|secs?|s)"
 )
+# A part of "3小时48分" or "1 h 20 min".
+PART = r"(?:天|日|个?小时|小時|时|時|分钟|分鐘|分|秒|(?:days?|hours?|hrs?|minutes?|mins?|seconds?|secs?|[dhms])\b)"
 CURRENCY = r"[¥￥$€£＄]|人民币|人民幣|RMB|CNY|USD|HKD|HK\$|NT\$|US\$|EUR|GBP|TWD|新台币|新台幣|港币|港幣|美元"
 
 PATTERNS: dict[str, tuple[str, ...]] = {
@@ -56,7 +58,8 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"[{CN}]+(?=[个個件份台套页頁次人式])",
     ),
     "duration": (
-        rf"(?:(?<![\d.])\d{{1,3}}(?:\.\d)?|[{CN}壹贰叁肆伍陆柒捌玖拾]+)\s*(?:\(\S{{1,4}}\)|（\S{{1,4}}"
+        rf"\d+(?:\.\d+)?\s*{PART}(?:\s*(?:零|and|,)?\s*\d+(?:\.\d+)?\s*{PART})+"
+        rf"|(?:(?<![\d.])\d{{1,3}}(?:\.\d)?|[{CN}壹贰叁肆伍陆柒捌玖拾]+)\s*(?:\(\S{{1,4}}\)|（\S{{1,4}}"
         rf"）)?\s*(?:{UNITS})(?!\d)(?:半)?",
         rf"(?i:(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|thirty|sixty"
         rf"|ninety)(?:\s*\(\d+\))?[\s-]*{ENGLISH_UNITS}\b)",
