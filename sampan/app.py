@@ -396,6 +396,7 @@ def _check_swap(before: Config, after: Config) -> None:
         "[server] listen": (before.server.listen, after.server.listen),
         "[server] data": (before.server.data, after.server.data),
         "[server] public_url": (before.server.public_url, after.server.public_url),
+        "[server] idle_timeout": (before.server.idle_timeout, after.server.idle_timeout),
         "[server] batch_calls": (before.server.batch_calls, after.server.batch_calls),
         "[server] log_level": (before.server.log_level, after.server.log_level),
         "[storage]": (before.storage, after.storage),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from sampan.routing.attempts import Attempts, Guard
 from sampan.routing.hedging import race
 
 T = TypeVar("T")
+ALL_SAID_LIMIT = 256 * 1024 * 1024
 SAID_LIMIT = 4 * 1024 * 1024  # bytes of a stream that are kept so that another can go on with it
 
 
@@ -124,6 +125,7 @@ class Router:
         self._budget = attempts
         self._observe = observe
         self._attempts = Attempts(guards, clock)
+        self._shelf = _Shelf()
 
     async def fetch(self, call: Call, plan: Sequence[Target], trail: Trail) -> Event:
         """The whole answer to a call that does not stream. Raises `Unavailable`, `InvalidRequest` or `Rejected`.
@@ -160,44 +162,44 @@ class Router:
         After content was sent, a target that breaks is followed by the next one that can go on where it stopped.
         """
         walk = _Walk(self._budget)
-        said = _Said(call.dialect)
-        seam: Seam | None = None
-        for position, target in enumerate(plan):
-            if not self._may_ask(target, walk, seam):
-                continue
-            rest = plan[position + 1 :]
-            said.wanted = call.stream and any(map(self._continues, rest))
-            begun = False
-            try:
-                async with aclosing(self._events(call, target, rest, trail, walk, seam)) as events:
-                    async for event in events:
-                        if not begun and trail.target is not None:
-                            begun, target = True, trail.target
-                        said.add(event.data)
-                        yield event
-                if begun:
-                    self._observe(target.upstream, call.operation, None)
-                    return
-            except TargetFault as error:
-                if not begun:
-                    self._move_on(call, target, trail, walk, error)
+        with closing(_Said(call.dialect, self._shelf)) as said:
+            seam: Seam | None = None
+            for position, target in enumerate(plan):
+                if not self._may_ask(target, walk, seam):
                     continue
-                self._observe(target.upstream, call.operation, error.fault)
-                trail.broke(target, error.fault)
-                seam = said.seam(call, target, rest, self._guards, error)
-                if seam.whole:
-                    yield Event(seam.end(), usage=seam.usage)
-                    return
-                call = msgspec.structs.replace(call, partial=seam.text)
-            except InvalidRequest as error:
-                walk.unfit(error)
-            except Rejected:
-                if seam is None:
-                    self._answered(call, target, trail)
-                    raise
-                # The target refuses to go on from there: nobody's mistake that the caller could mend.
-                trail.add(target, Fault.MALFORMED)
-        raise walk.spent(trail) if seam is None else _nobody_goes_on(trail)
+                rest = plan[position + 1 :]
+                said.wanted = call.stream and any(map(self._continues, rest))
+                begun = False
+                try:
+                    async with aclosing(self._events(call, target, rest, trail, walk, seam)) as events:
+                        async for event in events:
+                            if not begun and trail.target is not None:
+                                begun, target = True, trail.target
+                            said.add(event.data)
+                            yield event
+                    if begun:
+                        self._observe(target.upstream, call.operation, None)
+                        return
+                except TargetFault as error:
+                    if not begun:
+                        self._move_on(call, target, trail, walk, error)
+                        continue
+                    self._observe(target.upstream, call.operation, error.fault)
+                    trail.broke(target, error.fault)
+                    seam = said.seam(call, target, rest, self._guards, error)
+                    if seam.whole:
+                        yield Event(seam.end(), usage=seam.usage)
+                        return
+                    call = msgspec.structs.replace(call, partial=seam.text)
+                except InvalidRequest as error:
+                    walk.unfit(error)
+                except Rejected:
+                    if seam is None:
+                        self._answered(call, target, trail)
+                        raise
+                    # The target refuses to go on from there: nobody's mistake that the caller could mend.
+                    trail.add(target, Fault.MALFORMED)
+            raise walk.spent(trail) if seam is None else _nobody_goes_on(trail)
 
     async def _events(
         self, call: Call, target: Target, rest: Sequence[Target], trail: Trail, walk: _Walk, seam: Seam | None
@@ -313,13 +315,23 @@ async def _let_go(result: object) -> None:
         await result[0].aclose()
 
 
+class _Shelf:
+    """The room for all streams that are kept at once, in bytes: thousands of long ones must not take all memory."""
+
+    __slots__ = ("room",)
+
+    def __init__(self) -> None:
+        self.room = ALL_SAID_LIMIT
+
+
 class _Said:
     """What a caller has been sent of an answer, as long as somebody could go on with it."""
 
-    __slots__ = ("_dialect", "_frames", "_size", "wanted")
+    __slots__ = ("_dialect", "_frames", "_shelf", "_size", "wanted")
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, shelf: _Shelf) -> None:
         self._dialect = dialect
+        self._shelf = shelf
         self._frames: list[bytes] | None = []
         self._size = 0
         self.wanted = False
@@ -327,11 +339,18 @@ class _Said:
     def add(self, frames: bytes) -> None:
         if self._frames is None:
             return
+        if not self.wanted or self._size + len(frames) > SAID_LIMIT or len(frames) > self._shelf.room:
+            self.close()
+            return
         self._size += len(frames)
-        if not self.wanted or self._size > SAID_LIMIT:
-            self._frames = None
-        else:
-            self._frames.append(frames)
+        self._shelf.room -= len(frames)
+        self._frames.append(frames)
+
+    def close(self) -> None:
+        """Nobody will go on with it."""
+        self._shelf.room += self._size
+        self._size = 0
+        self._frames = None
 
     def seam(
         self, call: Call, broken: Target, rest: Sequence[Target], guards: Mapping[str, Guard], error: TargetFault

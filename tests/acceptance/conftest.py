@@ -53,7 +53,9 @@ def house(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ga
     """A gateway with one healthy cloud and one healthy local server for each dialect, and `gated`, `fragile` ones."""
     config = QUICK
     for dialect, operations, end in (("anthropic", TALK, "talk"), ("openai-images", DRAW, "draw")):
-        config += upstream(f"local-{end}", cloud.url(f"house-local-{end}"), dialect, location="local")
+        # What a break does where nobody can go on; `test_handover` has those who can.
+        url = cloud.url(f"house-local-{end}")
+        config += upstream(f"local-{end}", url, dialect, location="local", more='continues = "no"')
         for name in CELLS:
             more = 'api_key = "sk-cloud-secret-canary"\nclocks = { connect = 1, first_event = 20, idle = 1 }\n'
             config += upstream(f"{name}-{end}", cloud.url(f"{name}-{end}"), dialect, more=more)

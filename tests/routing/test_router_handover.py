@@ -132,3 +132,15 @@ async def test_clients_that_opted_in_see_the_published_block() -> None:
     asked: Call = msgspec.structs.replace(STREAMED, headers={"anthropic-beta": "x,server-side-fallback-2026-07-01"})
     yard = Yard(upstream("cloud", *talk("one", end=False), fault(Fault.CUT)), upstream("near", *talk(" two")))
     assert b'"fallback"' in b"".join(each.data for each in await yard.ask(asked=asked))
+
+
+async def test_what_is_kept_of_all_streams_together_has_a_bound_and_is_given_back() -> None:
+    yard = Yard(upstream("cloud", *talk("one", end=False), fault(Fault.CUT)), upstream("near", *talk(" two")))
+    yard.router._shelf.room = 10_000
+    assert read(await yard.ask(asked=STREAMED))[0] == "one two"
+    assert yard.router._shelf.room == 10_000
+    yard = Yard(upstream("cloud", *talk("one", end=False), fault(Fault.CUT)), upstream("near", *talk(" two")))
+    yard.router._shelf.room = 100
+    with pytest.raises(Interrupted, match="broke off"):
+        await yard.ask(asked=STREAMED)
+    assert yard.router._shelf.room == 100
