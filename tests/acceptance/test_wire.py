@@ -180,7 +180,7 @@ def test_a_wrong_method_is_405(house: Gateway, method: str, path: str) -> None:
 
 
 def test_an_unknown_path_is_404(house: Gateway) -> None:
-    reply = house.http("POST", "/v1/chat/completions", {"model": TALK})
+    reply = house.http("POST", "/v1/completions", {"model": TALK})
     assert reply.status == 404 and reply.json["error"]["message"]
 
 

@@ -1,10 +1,12 @@
 """Finding and recognising lines of text with the models in rapidocr's wheel: no download, one thread, quiet.
 
-The two models are run by sessions of our own, because the wheel's own give no way to treat denormal floats as zero
-(12 % of the CPU here) nor to keep the detector's memory between pages (another 20 % of its own). Tuned on made
-documents: thresholds of the detector lower and its boxes wider than rapidocr's defaults, its line classifier off (it
-turns correct lines over). Crops are read one at a time, because a padded batch costs more memory traffic than it
-saves: 2.4 s against 3.9 s of CPU for a dense page.
+The two models are run by sessions of our own, because the wheel's own give no way to keep the detector's memory
+between pages (20 % of its CPU). Denormal floats as zero would spare another 12 %, but that switch is the calling
+thread's and stays on in it: whatever else runs there would calculate differently.
+
+Tuned on made documents: thresholds of the detector lower and its boxes wider than rapidocr's defaults, its line
+classifier off (it turns correct lines over). Crops are read one at a time, because a padded batch costs more memory
+traffic than it saves: 2.4 s against 3.9 s of CPU for a dense page.
 """
 
 from __future__ import annotations
@@ -130,7 +132,6 @@ def _session(task: str, threads: int, *, arena: bool) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = arena
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     folder = files("rapidocr") / "models"
     model = next(each for each in folder.iterdir() if f"_{task}_" in each.name and each.name.endswith(".onnx"))
