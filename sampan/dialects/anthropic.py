@@ -13,7 +13,7 @@ import msgspec
 
 from sampan.core import Call, Dialect, Fault, Incoming, Operation, Usage
 from sampan.dialects import Limits, Seen, form, pictures, sse
-from sampan.dialects.fields import UNREADABLE, flag, invalid, number, too_large
+from sampan.dialects.fields import UNREADABLE, flag, invalid, number, read_answer, too_large
 from sampan.errors import CallError, InvalidRequest, TargetFault
 
 T = TypeVar("T")
@@ -233,12 +233,7 @@ def _inspect_inner(content: msgspec.Raw, path: str, limits: Limits) -> bool:
 
 def _answer(body: bytes) -> _Message:
     """A 200's body. Raises `TargetFault` for none, for what is no JSON object, and for an error in disguise."""
-    if not body.strip():
-        raise TargetFault(Fault.EMPTY, "a 200 without a body")
-    try:
-        answer = _message.decode(body)
-    except UNREADABLE:
-        raise TargetFault(Fault.MALFORMED, "a 200 that is no answer of this API") from None
+    answer = read_answer(body, _message.decode, "answer of this API")
     if answer.error is not None and answer.type == "error":
         raise TargetFault(ERROR_FAULTS.get(answer.error.type, Fault.SERVER_ERROR), "an error with status 200")
     return answer

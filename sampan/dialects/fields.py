@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 
-from sampan.errors import InvalidRequest
+from sampan.core import Fault
+from sampan.errors import InvalidRequest, TargetFault
+
+T = TypeVar("T")
 
 # What msgspec raises for a body that is no JSON of the wanted shape, one nested a thousand levels deep included.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -31,6 +35,16 @@ def invalid(error: Exception, prefix: str = "") -> InvalidRequest:
         path, what = f"{path}.{missing[1]}".strip("."), "Field required"
     path = f"{prefix}.{path}".strip(".")
     return InvalidRequest(f"{path}: {what}" if path else what, param=path or None)
+
+
+def read_answer(body: bytes, decode: Callable[[bytes], T], kind: str) -> T:
+    """What a server's 200 says; `kind` names what it should be. Raises `TargetFault` otherwise."""
+    if not body.strip():
+        raise TargetFault(Fault.EMPTY, "a 200 without a body")
+    try:
+        return decode(body)
+    except UNREADABLE:
+        raise TargetFault(Fault.MALFORMED, f"a 200 that is no {kind}") from None
 
 
 def number(fields: Mapping[str, str], name: str, default: int) -> int:

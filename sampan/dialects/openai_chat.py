@@ -15,9 +15,9 @@ import msgspec
 
 from sampan.core import Call, Dialect, Fault, Incoming, Operation, Usage
 from sampan.dialects import Limits, Seen, openai_errors, sse
-from sampan.dialects.fields import UNREADABLE, invalid, too_large
+from sampan.dialects.fields import UNREADABLE, invalid, read_answer, too_large
 from sampan.dialects.openai_errors import WireError
-from sampan.errors import CallError, InvalidRequest, TargetFault
+from sampan.errors import InvalidRequest, TargetFault
 
 PICTURE_PARTS = frozenset({"image_url", "file", "input_file", "input_image", "video_url"})
 AUDIO_PARTS = frozenset({"input_audio", "audio_url"})
@@ -114,7 +114,7 @@ _number = msgspec.json.Decoder(_Number)
 _answer = msgspec.json.Decoder(_Answer)
 
 
-class OpenAIChat:
+class OpenAIChat(openai_errors.ErrorCodec):
     """The codec of `POST /v1/chat/completions`."""
 
     dialect = Dialect.OPENAI_CHAT
@@ -143,15 +143,6 @@ class OpenAIChat:
             stream=bool(body.stream),
             answer_tokens=body.max_completion_tokens or body.max_tokens or 0,
         )
-
-    def status(self, error: CallError) -> int:
-        return openai_errors.status(error)
-
-    def error(self, error: CallError, request_id: str) -> bytes:
-        return openai_errors.body(error)
-
-    def error_frame(self, error: CallError, request_id: str) -> bytes:
-        return openai_errors.frame(error)
 
 
 def _inspect(part: _Part, path: str, limits: Limits) -> bool:
@@ -186,12 +177,7 @@ def _weigh(beginning: bytes, length: int, path: str, limits: Limits) -> None:
 
 def check(body: bytes) -> Usage:
     """The usage of a whole completion. Raises `TargetFault` for what is none, and for one that says nothing."""
-    if not body.strip():
-        raise TargetFault(Fault.EMPTY, "a 200 without a body")
-    try:
-        answer = _answer.decode(body)
-    except UNREADABLE:
-        raise TargetFault(Fault.MALFORMED, "a 200 that is no completion") from None
+    answer = read_answer(body, _answer.decode, "completion")
     fault = answer.fault()
     if fault is not None:
         raise fault

@@ -11,9 +11,9 @@ import msgspec
 
 from sampan.core import Call, Dialect, Fault, Incoming, Operation, Usage
 from sampan.dialects import Limits, openai_errors
-from sampan.dialects.fields import UNREADABLE, invalid
+from sampan.dialects.fields import UNREADABLE, invalid, read_answer
 from sampan.dialects.openai_errors import WireError
-from sampan.errors import CallError, InvalidRequest, TargetFault
+from sampan.errors import InvalidRequest, TargetFault
 
 INPUT_LIMIT = 2048
 
@@ -45,7 +45,7 @@ _body = msgspec.json.Decoder(_Body)
 _answer = msgspec.json.Decoder(_Answer)
 
 
-class OpenAIEmbeddings:
+class OpenAIEmbeddings(openai_errors.ErrorCodec):
     """The codec of `POST /v1/embeddings`."""
 
     dialect = Dialect.OPENAI_EMBEDDINGS
@@ -66,16 +66,6 @@ class OpenAIEmbeddings:
             body=incoming.body,
             content_type="application/json",
         )
-
-    def status(self, error: CallError) -> int:
-        return openai_errors.status(error)
-
-    def error(self, error: CallError, request_id: str) -> bytes:
-        return openai_errors.body(error)
-
-    def error_frame(self, error: CallError, request_id: str) -> bytes:
-        """This wire has no streams; a frame is what any reader of one would know as an error."""
-        return openai_errors.frame(error)
 
 
 def _check_input(given: str | list[str | int | list[int]]) -> None:
@@ -99,12 +89,7 @@ def _check_input(given: str | list[str | int | list[int]]) -> None:
 
 def check(body: bytes) -> Usage:
     """The usage of a whole answer. Raises `TargetFault` for one without vectors."""
-    if not body.strip():
-        raise TargetFault(Fault.EMPTY, "a 200 without a body")
-    try:
-        answer = _answer.decode(body)
-    except UNREADABLE:
-        raise TargetFault(Fault.MALFORMED, "a 200 that is no list of vectors") from None
+    answer = read_answer(body, _answer.decode, "list of vectors")
     if answer.error is not None:
         raise openai_errors.fault(answer.error)
     if answer.data is None or not all(_is_vector(datum.embedding) for datum in answer.data):

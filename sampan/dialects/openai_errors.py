@@ -92,6 +92,19 @@ def frame(error: CallError) -> bytes:
     return sse.frame(body(error))
 
 
+class ErrorCodec:
+    """The half of a `Codec` that says errors, for every wire of OpenAI's."""
+
+    def status(self, error: CallError) -> int:
+        return status(error)
+
+    def error(self, error: CallError, request_id: str) -> bytes:
+        return body(error)
+
+    def error_frame(self, error: CallError, request_id: str) -> bytes:
+        return frame(error)
+
+
 def fault(error: WireError | str) -> TargetFault:
     """An upstream's error, in a stream or under a 200, as a reason to ask another; the code says more than the type."""
     said = (error,) if isinstance(error, str) else (error.code, error.type)

@@ -9,7 +9,7 @@ import msgspec
 
 from sampan.core import Call, Dialect, Fault, Incoming, Operation, Usage
 from sampan.dialects import Limits, Seen, form, openai_errors, pictures, sse
-from sampan.dialects.fields import UNREADABLE, flag, invalid, number, too_large, with_members
+from sampan.dialects.fields import UNREADABLE, flag, invalid, number, read_answer, too_large, with_members
 from sampan.dialects.openai_errors import WireError
 from sampan.errors import CallError, InvalidRequest, TargetFault
 
@@ -60,7 +60,7 @@ _frame = msgspec.json.Decoder(_Frame)
 _finished = msgspec.json.Decoder(_Finished)  # not for every frame: it copies the picture
 
 
-class OpenAIImages:
+class OpenAIImages(openai_errors.ErrorCodec):
     """The codec of `POST /v1/images/generations`, `POST /v1/images/edits` and `POST /v1/images/variations`.
 
     A variation is an edit without a prompt: what answers the one answers the other.
@@ -92,12 +92,6 @@ class OpenAIImages:
             url_wanted=fields.response_format == "url",
             pictures=fields.n or 1,
         )
-
-    def status(self, error: CallError) -> int:
-        return openai_errors.status(error)
-
-    def error(self, error: CallError, request_id: str) -> bytes:
-        return openai_errors.body(error)
 
     def error_frame(self, error: CallError, request_id: str) -> bytes:
         return sse.frame(msgspec.json.encode({"type": "error", "error": openai_errors.members(error)}), "error")
@@ -184,30 +178,17 @@ def body_for(call: Call, model: str | None) -> bytes:
 
 def check(body: bytes) -> Usage:
     """The usage of a whole answer. Raises `TargetFault` for one without a picture."""
-    if not body.strip():
-        raise TargetFault(Fault.EMPTY, "a 200 without a body")
-    try:
-        answer = _answer.decode(body)
-    except UNREADABLE:
-        raise TargetFault(Fault.MALFORMED, "a 200 that is no picture answer") from None
+    answer = read_answer(body, _answer.decode, "picture answer")
     if answer.error is not None:
         raise openai_errors.fault(answer.error)
     if answer.data is None:
         raise TargetFault(Fault.MALFORMED, "a 200 that is no picture answer")
     if not answer.data or not all(datum.b64_json or datum.url for datum in answer.data):
         raise TargetFault(Fault.EMPTY, "an answer without a picture")
-    if not all(datum.b64_json is None or _begins_well(datum.b64_json) for datum in answer.data):
+    if not all(datum.b64_json is None or pictures.beginning(datum.b64_json) for datum in answer.data):
         raise TargetFault(Fault.MALFORMED, "a picture that is no base64")
     usage = answer.usage or _Usage()
     return Usage(usage.input_tokens, usage.output_tokens, len(answer.data))
-
-
-def _begins_well(text: str) -> bool:
-    """Whether `text` can be base64: its length and its beginning. To decode megabytes here would stop every call."""
-    try:
-        return len(text) % 4 == 0 and bool(base64.b64decode(text[:64], validate=True))
-    except ValueError:
-        return False
 
 
 class PictureWatch:

@@ -96,7 +96,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _input = msgspec.json.Decoder(str | list[msgspec.Raw] | None)
 
 
-class OpenAIResponses:
+class OpenAIResponses(openai_errors.ErrorCodec):
     """The codec of `POST /v1/responses`."""
 
     dialect = Dialect.OPENAI_RESPONSES
@@ -124,12 +124,6 @@ class OpenAIResponses:
             stream=bool(asked.stream),
             answer_tokens=most or 0,
         )
-
-    def status(self, error: CallError) -> int:
-        return openai_errors.status(error)
-
-    def error(self, error: CallError, request_id: str) -> bytes:
-        return openai_errors.body(error)
 
     def error_frame(self, error: CallError, request_id: str) -> bytes:
         """The `error` event of this wire, and beside its fields the object that makes the SDKs raise."""

@@ -13,6 +13,7 @@ from sampan.core import Call, Continuing, Dialect, Event, Fault, Preparer
 from sampan.dialects import Watch, fields, handover
 from sampan.dialects.sse import FrameBuffer
 from sampan.dialects.translation.manners import Manner, is_count
+from sampan.dialects.translation.terms import ANSWER_TOKENS
 from sampan.errors import Rejected, TargetFault
 from sampan.upstreams.faults import classify
 from sampan.upstreams.origin import Clocks
@@ -28,7 +29,6 @@ LISTING_LIMIT = 4 * 1024 * 1024
 TOKENS_PER_SECOND = 50.0
 SHORT_ANSWER = 1024
 LONGEST_ANSWER = 10_000_000  # JSON has integers that no clock can hold
-USUAL_ANSWER = 4096  # where the caller's dialect lets the limit be left out
 LIMITLESS = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES})
 
 PACE_SECONDS = 5.0
@@ -147,7 +147,7 @@ class HttpUpstream:
         return tuple([(name, value) for name, value in headers.items() if name.startswith(RATE_HEADERS)])
 
     def _clocks_of(self, call: Call) -> Clocks:
-        tokens = call.answer_tokens or (USUAL_ANSWER if call.dialect in LIMITLESS else 0)
+        tokens = call.answer_tokens or (ANSWER_TOKENS if call.dialect in LIMITLESS else 0)
         extra = (min(tokens, LONGEST_ANSWER) - SHORT_ANSWER) / TOKENS_PER_SECOND
         if call.stream or extra <= 0:
             return self._clocks

@@ -16,7 +16,8 @@ from sampan.core import Incoming
 from sampan.dialects import Limits
 from sampan.dialects.anthropic import Anthropic
 from sampan.dialects.translation import claude_asks_chat
-from sampan.dialects.translation.chat_asks_claude import ANSWER_TOKENS, JSON_ONLY, REFUSED, _Request, request
+from sampan.dialects.translation.chat_asks_claude import REFUSED, _Request, request
+from sampan.dialects.translation.terms import ANSWER_TOKENS, JSON_ONLY
 from sampan.errors import InvalidRequest
 
 MESSAGE = TypeAdapter(MessageParam)

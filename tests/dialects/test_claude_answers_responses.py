@@ -16,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter
 from sampan.core import Fault, Usage
 from sampan.dialects import sse
 from sampan.dialects.openai_responses import OpenAIResponses
-from sampan.dialects.translation import responses_ask_claude
+from sampan.dialects.translation import responses_ask_claude, terms
 from sampan.dialects.translation.claude_answers_responses import MessagesToResponses, envelope, whole
 from sampan.errors import Interrupted, InvalidRequest, TargetFault
 
@@ -170,7 +170,7 @@ def test_what_the_gateway_does_not_do_is_told_as_it_is() -> None:
     )
     assert (said["truncation"], said["service_tier"], said["store"]) == ("disabled", "default", False)
     assert (said["text"], said["tools"], said["tool_choice"]) == ({"format": {"type": "text"}}, [], "auto")
-    assert said["max_output_tokens"] == responses_ask_claude.DEFAULT_ANSWER
+    assert said["max_output_tokens"] == terms.ANSWER_TOKENS
 
 
 def test_an_envelope_of_nonsense_names_the_field() -> None:

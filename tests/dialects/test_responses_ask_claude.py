@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from sampan.dialects.translation.responses_ask_claude import DEFAULT_ANSWER, JSON_ONLY, SEAL, request, sealed
+from sampan.dialects.translation.responses_ask_claude import SEAL, request, sealed
+from sampan.dialects.translation.terms import ANSWER_TOKENS, JSON_ONLY
 from sampan.errors import InvalidRequest
 
 PARAMS: TypeAdapter[Any] = TypeAdapter(MessageCreateParamsNonStreaming)
@@ -62,7 +63,7 @@ def refused(given: Any = "hi", **more: Any) -> str | None:
 def test_the_smallest_request() -> None:
     assert ask() == {
         "model": "m",
-        "max_tokens": DEFAULT_ANSWER,
+        "max_tokens": ANSWER_TOKENS,
         "messages": [{"role": "user", "content": [text("hi")]}],
     }
     assert json.loads(request(b'{"model":"m","input":"hi"}', "other"))["model"] == "other"

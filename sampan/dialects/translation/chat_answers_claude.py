@@ -33,7 +33,7 @@ import msgspec
 
 from sampan.core import Fault, Usage
 from sampan.dialects import Seen, sse
-from sampan.dialects.fields import UNREADABLE
+from sampan.dialects.fields import UNREADABLE, read_answer
 from sampan.dialects.message_emitter import MessageEmitter, State
 from sampan.dialects.translation.asked import Asked
 from sampan.dialects.translation.chat_answer import ChatAnswer, decode
@@ -64,12 +64,7 @@ def whole(
 
     `sign` makes the signature of a thinking text; without it the signature is empty.
     """
-    if not body.strip():
-        raise TargetFault(Fault.EMPTY, "a 200 without a body")
-    try:
-        read = decode(body)
-    except UNREADABLE:
-        raise TargetFault(Fault.MALFORMED, "a 200 that is no answer of this API") from None
+    read = read_answer(body, decode, "answer of this API")
     if read.error is not None or read.object == "error":
         raise read.fault()
     if read.choices is None:

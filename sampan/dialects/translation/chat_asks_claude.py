@@ -38,12 +38,10 @@ import msgspec
 
 from sampan.dialects.fields import UNREADABLE, invalid
 from sampan.dialects.translation.chat_turns import Message, Turns
+from sampan.dialects.translation.terms import ANSWER_TOKENS, EFFORTS, JSON_ONLY
 from sampan.errors import InvalidRequest
 
-ANSWER_TOKENS = 4096
 HOTTEST = 1.0
-JSON_ONLY = "Answer with one JSON object and nothing else: no words around it, and no code fence."
-EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 
 # What would change the answer and cannot be said: each with the values that ask for nothing.
 REFUSED: dict[str, tuple[object, ...]] = {

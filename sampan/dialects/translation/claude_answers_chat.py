@@ -27,6 +27,7 @@ from sampan.core import Fault, Usage
 from sampan.dialects import Seen, anthropic, sse
 from sampan.dialects.chunk_emitter import ChunkEmitter
 from sampan.dialects.fields import UNREADABLE, invalid
+from sampan.dialects.translation.claude_answer import Block, Counted, Delta, Details, Failure
 from sampan.errors import TargetFault
 
 REFUSAL = "The model declined to answer this request."
@@ -70,60 +71,22 @@ class _Wish(msgspec.Struct):
     tools: list[msgspec.Raw] | None = None
 
 
-class _Thinking(msgspec.Struct):
-    thinking_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens_details: _Thinking | None = None
-
-
-class _Details(msgspec.Struct):
-    explanation: str | None = None
-
-
-class _Block(msgspec.Struct):
-    type: str
-    text: str = ""
-    thinking: str = ""
-    id: str = ""
-    name: str = ""
-    input: msgspec.Raw = msgspec.Raw(b"{}")
-
-
 class _Message(msgspec.Struct):
     id: str = ""
-    content: list[_Block] = []
+    content: list[Block] = []
     stop_reason: str | None = None
-    stop_details: _Details | None = None
-    usage: _Usage | None = None
-
-
-class _Delta(msgspec.Struct):
-    type: str = ""
-    text: str = ""
-    thinking: str = ""
-    partial_json: str = ""
-    stop_reason: str | None = None
-    stop_details: _Details | None = None
-
-
-class _Error(msgspec.Struct):
-    type: str = ""
+    stop_details: Details | None = None
+    usage: Counted | None = None
 
 
 class _Event(msgspec.Struct):
     type: str
     index: int = -1
     message: _Message | None = None
-    content_block: _Block | None = None
-    delta: _Delta | None = None
-    usage: _Usage | None = None
-    error: _Error | None = None
+    content_block: Block | None = None
+    delta: Delta | None = None
+    usage: Counted | None = None
+    error: Failure | None = None
 
 
 _wish = msgspec.json.Decoder(_Wish)
@@ -150,7 +113,7 @@ class _Cost:
         self._fresh = self._read = self._written = self._output = 0
         self._thought: int | None = None
 
-    def learn(self, usage: _Usage | None) -> None:
+    def learn(self, usage: Counted | None) -> None:
         if usage is None:
             return
         self._fresh = self._fresh if usage.input_tokens is None else usage.input_tokens
@@ -183,7 +146,7 @@ def _chat_id(message_id: str) -> str:
     return f"chatcmpl-{message_id.removeprefix('msg_')}"
 
 
-def _refusal(details: _Details | None) -> str:
+def _refusal(details: Details | None) -> str:
     return (details.explanation if details is not None else None) or REFUSAL
 
 
@@ -233,11 +196,11 @@ def whole(body: bytes, form: Form) -> tuple[bytes, Usage]:
     return msgspec.json.encode(said), cost.usage
 
 
-def _called(block: _Block) -> dict[str, Any]:
+def _called(block: Block) -> dict[str, Any]:
     return {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": _arguments(block)}}
 
 
-def _arguments(block: _Block) -> str:
+def _arguments(block: Block) -> str:
     """The input of a call that came whole; none at all is still an object."""
     text = bytes(block.input).decode()
     return text if text.startswith("{") else "{}"
@@ -254,12 +217,12 @@ class MessagesToChat:
         self._form = form
         self._cost = _Cost()
         self._emitter: ChunkEmitter | None = None
-        self._open: _Block | None = None
+        self._open: Block | None = None
         self._open_index = -1
         self._argued = False
         self._calls = 0
         self._said = False
-        self._stop: _Delta | None = None
+        self._stop: Delta | None = None
         self.finished = False
 
     def feed(self, frames: bytes) -> Seen:

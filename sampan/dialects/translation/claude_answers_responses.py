@@ -28,9 +28,11 @@ import msgspec
 from sampan.core import Fault, Usage
 from sampan.dialects import Seen, sse
 from sampan.dialects.anthropic import ERROR_FAULTS
-from sampan.dialects.fields import UNREADABLE, invalid
+from sampan.dialects.fields import UNREADABLE, invalid, read_answer
 from sampan.dialects.response_emitter import ResponseEmitter, State
-from sampan.dialects.translation.responses_ask_claude import DEFAULT_ANSWER, sealed
+from sampan.dialects.translation.claude_answer import Block, Counted, Delta, Details, Failure
+from sampan.dialects.translation.responses_ask_claude import sealed
+from sampan.dialects.translation.terms import ANSWER_TOKENS
 from sampan.errors import TargetFault
 
 INCOMPLETE = {
@@ -66,68 +68,27 @@ class _Echo(msgspec.Struct):
     user: str | None = None
 
 
-class _Counts(msgspec.Struct):
-    thinking_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens_details: _Counts | None = None
-
-
-class _Block(msgspec.Struct):
-    type: str
-    text: str = ""
-    thinking: str = ""
-    signature: str | None = None
-    data: str | None = None
-    id: str = ""
-    name: str = ""
-    input: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class _Details(msgspec.Struct):
-    explanation: str | None = None
-
-
-class _Delta(msgspec.Struct):
-    type: str = ""
-    text: str = ""
-    thinking: str = ""
-    partial_json: str = ""
-    signature: str | None = None
-    stop_reason: str | None = None
-    stop_details: _Details | None = None
-
-
-class _Error(msgspec.Struct):
-    type: str = ""
-
-
 class _Start(msgspec.Struct):
-    usage: _Usage | None = None
+    usage: Counted | None = None
 
 
 class _Frame(msgspec.Struct):
     type: str
     index: int | None = None
     message: _Start | None = None
-    content_block: _Block | None = None
-    delta: _Delta | None = None
-    usage: _Usage | None = None
-    error: _Error | None = None
+    content_block: Block | None = None
+    delta: Delta | None = None
+    usage: Counted | None = None
+    error: Failure | None = None
 
 
 class _Message(msgspec.Struct):
     type: str = ""
-    content: list[_Block] | None = None
+    content: list[Block] | None = None
     stop_reason: str | None = None
-    stop_details: _Details | None = None
-    usage: _Usage | None = None
-    error: _Error | None = None
+    stop_details: Details | None = None
+    usage: Counted | None = None
+    error: Failure | None = None
 
 
 _echo = msgspec.json.Decoder(_Echo)
@@ -156,7 +117,7 @@ def envelope(body: bytes, response_id: str, created: float, model: str) -> dict[
         "error": None,
         "incomplete_details": None,
         "instructions": asked.instructions,
-        "max_output_tokens": asked.max_output_tokens or DEFAULT_ANSWER,
+        "max_output_tokens": asked.max_output_tokens or ANSWER_TOKENS,
         "max_tool_calls": asked.max_tool_calls,
         "model": model,
         "output": [],
@@ -185,14 +146,14 @@ class _Meter:
 
     def __init__(self) -> None:
         self.usage = Usage()
-        self._told = _Usage()
+        self._told = Counted()
 
-    def add(self, usage: _Usage | None) -> None:
+    def add(self, usage: Counted | None) -> None:
         """Later words replace earlier ones, silence replaces nothing (and so does a zero: some servers end with it)."""
         if usage is None:
             return
         before = self._told
-        told = self._told = _Usage(
+        told = self._told = Counted(
             usage.input_tokens or before.input_tokens,
             usage.output_tokens or before.output_tokens,
             usage.cache_creation_input_tokens or before.cache_creation_input_tokens,
@@ -237,7 +198,7 @@ class _Writer:
         self._thoughts: list[str] = []
         self._signature: str | None = None
 
-    def open(self, block: _Block) -> bytes:
+    def open(self, block: Block) -> bytes:
         """A block begins. Raises `TargetFault` for a kind that this wire has no item for."""
         self._kind = kind = block.type
         out = b""
@@ -263,7 +224,7 @@ class _Writer:
             return out + self.emitter.open_reasoning(self._id("rs")) + self.emitter.close_item("completed", seal)
         raise TargetFault(Fault.MALFORMED, "a content block that the Responses wire has no item for")
 
-    def add(self, delta: _Delta) -> bytes:
+    def add(self, delta: Delta) -> bytes:
         """A piece of the open block. Raises `TargetFault` for a piece of another kind of block."""
         kind = delta.type
         if kind == "text_delta" and self._kind == "text":
@@ -301,7 +262,7 @@ class _Writer:
             seal = sealed("".join(self._thoughts), self._signature)
         return self.emitter.close_item(status, seal)
 
-    def end(self, reason: str | None, details: _Details | None) -> bytes:
+    def end(self, reason: str | None, details: Details | None) -> bytes:
         """The answer ends. Raises `TargetFault` for a stop reason that an answer to our request cannot have."""
         why = INCOMPLETE.get(reason or "")
         if why is None and reason not in COMPLETE:
@@ -333,12 +294,7 @@ def whole(body: bytes, told: dict[str, Any], clock: Callable[[], float] | None =
 
     Raises `TargetFault` for what is no Message.
     """
-    if not body.strip():
-        raise TargetFault(Fault.EMPTY, "a 200 without a body")
-    try:
-        message = _message.decode(body)
-    except UNREADABLE:
-        raise TargetFault(Fault.MALFORMED, "a 200 that is no answer of this API") from None
+    message = read_answer(body, _message.decode, "answer of this API")
     if message.error is not None and message.type == "error":
         raise TargetFault(ERROR_FAULTS.get(message.error.type, Fault.SERVER_ERROR), "an error with status 200")
     if message.type != "message" or message.content is None:
@@ -387,7 +343,7 @@ class MessagesToResponses:
         self._stage = _Stage.BEFORE
         self._blocks = 0
         self._stop: str | None = None
-        self._details: _Details | None = None
+        self._details: Details | None = None
 
     @property
     def finished(self) -> bool:

@@ -46,13 +46,11 @@ import msgspec
 from sampan.dialects import pictures
 from sampan.dialects.fields import UNREADABLE, invalid
 from sampan.dialects.openai_responses import Item, Part
+from sampan.dialects.translation.terms import ANSWER_TOKENS, EFFORTS, JSON_ONLY
 from sampan.errors import InvalidRequest
 
-DEFAULT_ANSWER = 4096
 HOTTEST = 1.0
 SEAL = "sampan1."
-JSON_ONLY = "Answer with one JSON object and nothing else: no words around it, and no code fence."
-EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 # What would change the answer and cannot be said: each with the values that ask for nothing.
@@ -178,7 +176,7 @@ def request(
         system.append(JSON_ONLY)
     said: dict[str, Any] = {
         "model": asked.model if model is None else model,
-        "max_tokens": asked.max_output_tokens or DEFAULT_ANSWER,
+        "max_tokens": asked.max_output_tokens or ANSWER_TOKENS,
         "messages": messages,
     }
     if system:
@@ -424,13 +422,10 @@ def _base64(text: str, path: str) -> tuple[str, bytes]:
     if start is None and text[:5].lower() == "data:":
         raise _wrong(path, "a data URL must be base64: data:image/png;base64,…")
     data = text[start.end() :] if start else text
-    try:
-        # Only its length and its beginning: to decode megabytes here would stop every other call.
-        if len(data) % 4 == 0 and data:
-            return data, base64.b64decode(data[:64], validate=True)
-    except ValueError:
-        pass
-    raise _wrong(path, "is not valid base64")
+    beginning = pictures.beginning(data)
+    if not beginning:
+        raise _wrong(path, "is not valid base64")
+    return data, beginning
 
 
 def _address(url: str, path: str) -> dict[str, Any]:
