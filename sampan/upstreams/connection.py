@@ -14,6 +14,7 @@ from typing import Protocol, cast
 from sampan.core import Fault
 from sampan.errors import TargetFault
 from sampan.upstreams.answer import AnswerReader
+from sampan.upstreams.lateness import grace
 from sampan.upstreams.origin import Limits
 from sampan.upstreams.response import SLACK, Response
 
@@ -288,7 +289,10 @@ class Connection(asyncio.Protocol):
         response = self._response
         now = self.loop.time()
         deadline = self._idle_until if response is None else response.deadline
+        late = grace(now, self._timer_at)
         if now + SLACK < deadline:
             self.arm(deadline)
+        elif late:
+            self.arm(now + late)
         else:
             self.abort(None if response is None else response.overdue(now))

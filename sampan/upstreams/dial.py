@@ -13,6 +13,7 @@ from sampan.core import Fault
 from sampan.errors import ConfigError, TargetFault
 from sampan.upstreams.answer import AnswerReader
 from sampan.upstreams.connection import Connection
+from sampan.upstreams.lateness import until
 from sampan.upstreams.origin import Limits, Origin, Proxy
 
 # (family, type, protocol, canonical name, socket address), as getaddrinfo gives it
@@ -65,7 +66,7 @@ class Dialer:
     async def open(self, make: Callable[[], Connection], by: float) -> Connection:
         """A connected connection, by `by` on the loop's clock. Raises TargetFault."""
         try:
-            async with asyncio.timeout_at(by):
+            async with until(by):
                 sock = await self._connect(await self._addresses(), by)
                 return await self._establish(sock, make(), by)
         except TimeoutError:
@@ -105,7 +106,7 @@ class Dialer:
                 continue
             try:
                 sock.setblocking(False)
-                async with asyncio.timeout(share):
+                async with until(loop.time() + share):
                     await loop.sock_connect(sock, address)
                 _keep_awake(sock)
                 return sock
