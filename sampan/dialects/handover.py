@@ -27,6 +27,8 @@ import msgspec
 from sampan.core import Dialect, Fault, Usage
 from sampan.dialects import sse
 from sampan.dialects.fields import UNREADABLE
+from sampan.dialects.handover_responses import ResponsesSeam
+from sampan.dialects.overlap import Overlap
 from sampan.dialects.translation.asked import tokens_in
 from sampan.errors import TargetFault
 
@@ -35,8 +37,6 @@ GO_ON = (
     "Repeat nothing and comment on nothing. 你的回答因连接中断而断开,请从断开处的下一个字接着写,不要重复,不要说明。"
 )
 OPT_IN = "server-side-fallback-"  # the published beta whose clients know the `fallback` block
-SHORTEST_REPEAT = 12  # characters: a shorter one may well be what comes next
-LOOK_BACK = 400
 BROKEN = (*UNREADABLE, LookupError, TypeError, AttributeError, ValueError)  # what frames of another shape raise
 
 _decode = msgspec.json.decode
@@ -83,53 +83,11 @@ def seam(dialect: Dialect, said: Sequence[bytes], *, asked: bool, models: tuple[
             return MessagesSeam.read(frames, asked=asked, models=models)
         if dialect is Dialect.OPENAI_CHAT:
             return ChatSeam.read(frames, asked=asked)
+        if dialect is Dialect.OPENAI_RESPONSES:
+            return ResponsesSeam.read(frames, asked=asked)
     except BROKEN:
         return None
     return None
-
-
-class _Overlap:
-    """Takes out of a continuation what it repeats of the text before it."""
-
-    def __init__(self, before: str, cut: str, *, asked: bool) -> None:
-        self._before = before[-LOOK_BACK:]
-        self._cut = cut
-        self._asked = asked
-        self._held = ""
-        self._done = not (asked or cut)
-
-    def take(self, text: str) -> str:
-        """What of `text` may go on now; the rest is held until it is clear."""
-        if self._done:
-            return text
-        self._held += text
-        if not self._asked:
-            return self._blanks()
-        if len(self._held) < len(self._before) and self._may_repeat():
-            return ""
-        return self.rest()
-
-    def rest(self) -> str:
-        """What is still held, at the end of the block."""
-        held, self._held = self._held, ""
-        if self._done or not held:
-            return held
-        self._done = True
-        if self._asked:
-            for size in range(min(len(held), len(self._before)), SHORTEST_REPEAT - 1, -1):
-                if self._before.endswith(held[:size]):
-                    return held[size:]
-        return held.removeprefix(self._cut) if self._cut else held
-
-    def _may_repeat(self) -> bool:
-        return self._held[:SHORTEST_REPEAT] in self._before
-
-    def _blanks(self) -> str:
-        """The blanks that the prefill was sent without, and that the target may say again."""
-        if len(self._held) < len(self._cut) and self._cut.startswith(self._held):
-            return ""
-        held, self._held, self._done = self._held, "", True
-        return held.removeprefix(self._cut)
 
 
 @dataclass
@@ -155,7 +113,7 @@ class MessagesSeam:
         self._speaking = self._open and blocks[-1].kind == "text"
         self._models = models
         self._places: dict[int, int] = {}
-        self._overlap = _Overlap(text, text[len(self.text) :], asked=asked)
+        self._overlap = Overlap(text, text[len(self.text) :], asked=asked)
         self._first_text: int | None = None
 
     @classmethod
@@ -280,7 +238,7 @@ class ChatSeam:
         self.usage = usage
         self.whole = finished
         self._constant = {name: chunk[name] for name in ("id", "created", "model") if name in chunk}
-        self._overlap = _Overlap(text, text[len(self.text) :], asked=asked)
+        self._overlap = Overlap(text, text[len(self.text) :], asked=asked)
 
     @classmethod
     def read(cls, frames: bytes, *, asked: bool) -> ChatSeam | None:

@@ -171,6 +171,21 @@ def test_a_chat_client_reads_one_answer(house: Gateway, talker: Talker, model: s
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
+@pytest.mark.parametrize("model", ["claude-near", "claude-vllm", "gpt-near", "gpt-vllm"])
+def test_a_responses_client_reads_one_answer_and_may_go_on_from_it(house: Gateway, talker: Talker, model: str) -> None:
+    words = f"{model} responses"
+    talker.cuts[words] = (70, "cut")
+    client = house.openai()
+    with client.responses.stream(model=model, input=words) as stream:
+        events = list(stream)
+        response = stream.get_final_response()
+    assert response.output_text == TEXT
+    assert [item.type for item in response.output] == ["message"]
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == TEXT
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert client.responses.retrieve(response.id).output_text == TEXT
+
+
 async def test_many_streams_that_break_anywhere_lose_no_word(house: Gateway, talker: Talker) -> None:
     """Three in ten of the cloud's answers breaks at a random point, all at once."""
     dice = random.Random(7)

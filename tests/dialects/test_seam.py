@@ -13,6 +13,7 @@ from messages_replay import replay
 
 from sampan.core import Dialect, Usage
 from sampan.dialects import handover, sse
+from sampan.dialects.overlap import SHORTEST_REPEAT
 
 Block = tuple[str, Sequence[str]]
 
@@ -77,7 +78,7 @@ def test_what_a_prefilled_target_says_follows_at_once(parts: list[str], cut: int
 def test_what_a_target_repeats_is_said_once(text: str, cut: int, again: int) -> None:
     said = message([("text", [text[:cut]])])[:3]
     joint = seam(said, asked=True)
-    repeated = text[max(0, cut - again) : cut] if again >= handover.SHORTEST_REPEAT else ""
+    repeated = text[max(0, cut - again) : cut] if again >= SHORTEST_REPEAT else ""
     new = "ZZZ" + text[cut:]
     second = message([("text", list(repeated + new))])
     answer = replay(b"".join(said) + b"".join(joint.join(frame) for frame in second))
