@@ -43,8 +43,10 @@ class Child:
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "sampan", "serve", "--config", str(self._path)),
-                stdin=asyncio.subprocess.DEVNULL,
+                # On a leash, so that it ends with the drill however that ends.
+                *("-m", "sampan.engines.leash", "--grace", str(STOP_SECONDS - 1), "--"),
+                *(sys.executable, "-m", "sampan", "serve", "--config", str(self._path)),
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env=kept | {"SAMPAN_ADMIN_KEY": self.key},

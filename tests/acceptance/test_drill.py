@@ -81,7 +81,7 @@ def test_a_mistake_is_a_sentence() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stop_leaves_nothing_behind(cloud: Cloud, tmp_path: Path, number: signal.Signals) -> None:
     path = configuration(cloud, tmp_path)
     room = tmp_path / "temporary"
@@ -95,19 +95,26 @@ def test_a_stop_leaves_nothing_behind(cloud: Cloud, tmp_path: Path, number: sign
         env=environment() | {"TMPDIR": str(room)},
     )
     eventually(lambda: cloud.cell("drill-home").posts > before, what="a scene to be under way")
-    children = _children(process.pid)
-    assert children, "the drill has no gateway of its own"
+    family = _descendants(process.pid)
+    assert len(family) >= 2, "the drill has no gateway of its own, on its leash"
     process.send_signal(number)
+    if number is signal.SIGKILL:
+        process.wait(SOON)
+        eventually(lambda: not any(map(is_alive, family)), what="the gateway to end with its drill")
+        return
     _, said = process.communicate(timeout=SOON)
     assert process.returncode == 130 and "stopped" in said and "Traceback" not in said, said
-    assert not [pid for pid in children if is_alive(pid)]
+    assert not [pid for pid in family if is_alive(pid)]
     assert not list(room.iterdir()), "its folder is still there"
 
 
-def _children(parent: int) -> list[int]:
+def _descendants(ancestor: int) -> list[int]:
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
-    return [child for child, its in pairs if its == parent]
+    family = [ancestor]
+    for parent in family:
+        family += [child for child, its in pairs if its == parent]
+    return family[1:]
 
 
 def test_another_gateway_is_drilled_at_its_url(cloud: Cloud, tmp_path: Path) -> None:
