@@ -1,4 +1,4 @@
-"""The reader's exam: `python -m bench.reader.exam dev|heldout|third|fourth`, against the engine or a gateway."""
+"""The reader's exam: `python -m bench.reader.exam dev|heldout|third|fourth|fifth`, on the engine or a gateway."""
 
 import base64
 import resource
@@ -124,7 +124,7 @@ def _mean(values: list[float]) -> float:
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="dev, heldout, third or fourth")],
+    name: Annotated[str, typer.Argument(help="dev, heldout, third, fourth or fifth")],
     url: Annotated[str, typer.Option(help="base URL of a running gateway; without it the engine is asked here")] = "",
     key: Annotated[str, typer.Option(help="key for the gateway")] = "",
     model: Annotated[str, typer.Option(help="model to name to the gateway")] = "reader",
@@ -136,7 +136,7 @@ def main(
     """Sits the exam and prints the marks."""
     console = Console()
     if name not in SETS:
-        raise typer.BadParameter(f"no set {name!r}: dev, heldout, third or fourth")
+        raise typer.BadParameter(f"no set {name!r}: dev, heldout, third, fourth or fifth")
     if not fonts_are_installed():
         raise typer.BadParameter("the documents need the Noto CJK fonts (Debian: fonts-noto-cjk)")
     papers = [paper for paper in load(name) if only in paper.template]

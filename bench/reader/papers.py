@@ -12,7 +12,7 @@ from bench.reader.canvas import Document
 from bench.reader.damage import damaged
 from bench.reader.grading import Question
 
-SETS = {name: Path(__file__).with_name(f"{name}.json") for name in ("dev", "heldout", "third", "fourth")}
+SETS = {name: Path(__file__).with_name(f"{name}.json") for name in ("dev", "heldout", "third", "fourth", "fifth")}
 
 # By name: whoever develops against one set must not even import the other.
 _ROOMS = {
@@ -20,6 +20,7 @@ _ROOMS = {
     "heldout": ("bench.reader.heldout_documents", "bench.reader.heldout_everyday"),
     "third": ("bench.reader.third_documents", "bench.reader.third_everyday"),
     "fourth": ("bench.reader.fourth_documents", "bench.reader.fourth_everyday"),
+    "fifth": ("bench.reader.fifth_documents", "bench.reader.fifth_forms", "bench.reader.fifth_everyday"),
 }
 
 
@@ -52,7 +53,7 @@ class Paper:
 
 
 def load(name: str) -> Iterator[Paper]:
-    """The papers of the set `dev`, `heldout`, `third` or `fourth`, in the order of the file."""
+    """The papers of the set `dev`, `heldout`, `third`, `fourth` or `fifth`, in the order of the file."""
     for entry in json.loads(SETS[name].read_text("utf-8"))["documents"]:
         questions = tuple(_question(item) for item in entry["questions"])
         yield Paper(entry["template"], entry["seed"], entry["damage"], questions, name)

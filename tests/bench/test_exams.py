@@ -16,7 +16,7 @@ from bench.sketcher.specimens import Thing, arranged, painted, spoiled
 
 PAPERS = [
     pytest.param(paper, id=f"{name}-{paper.template}-{index}")
-    for name in ("dev", "heldout", "third", "fourth")
+    for name in ("dev", "heldout", "third", "fourth", "fifth")
     for index, paper in enumerate(load(name))
 ]
 PROMPTS = {number: sketches.expectations(number) for number in (1, 2)}
@@ -39,7 +39,7 @@ def test_what_a_question_expects_is_on_its_page(paper: Paper) -> None:
 
 
 def test_the_sets_have_every_kind_and_share_no_template_and_no_question() -> None:
-    papers = {name: list(load(name)) for name in ("dev", "heldout", "third", "fourth")}
+    papers = {name: list(load(name)) for name in ("dev", "heldout", "third", "fourth", "fifth")}
     for of in papers.values():
         assert {question.kind for paper in of for question in paper.questions} == KINDS
         assert {question.language for paper in of for question in paper.questions} == {"zh-Hans", "zh-Hant", "en"}

@@ -48,8 +48,8 @@ DEMANDS = (
         r"次|回数|times|count|attempts|retries|rounds|revisions",
     ),
     _demand(
-        r"(?:几|多少)(?:公里|千米|里路?)|\bhow many (?:kilomet\w+|km|miles)\b|\bhow far (?!along)\b",
-        rf"{COUNT}\s*(?:公里|千米|里路|km\b|kilomet\w+|miles?\b|mi\b)",
+        r"(?:几|多少)(?:公里|千米|里路?)|\bhow many (?:kilomet\w+|km|miles)\b|\bhow far (?!along|ahead|in advance)\b",
+        rf"{COUNT}\s*(?:公里|千米|里路|[km]m?\b|[厘毫]?米|kilomet\w+|miles?\b|mi\b|cm\b|met(?:er|re)s?\b|feet\b|ft\b)",
         r"里程|公里|距离|km|mileage|distance|odometer|miles",
     ),
     _demand(

@@ -30,7 +30,7 @@ from sampan.engines.reader.loose import loose_facts
 from sampan.engines.reader.page import Line, Page, join_text, union
 from sampan.engines.reader.question import Ask, Question
 from sampan.engines.reader.question import ask as understood
-from sampan.engines.reader.recall import lacks, recall
+from sampan.engines.reader.recall import lacks, recall, unheard_of
 from sampan.engines.reader.tables import cut_at_walls, heads_apart, side_by_side, tables
 from sampan.engines.reader.traces import codes_joined, of_frame, quoted_line, trace_facts
 from sampan.engines.reader.values import find, fits
@@ -71,6 +71,13 @@ TITLE_ASKED = re.compile(
     r"|\b(?:title|heading|document|form|called|name|who|which|clause|article|section|what is this)\b"
 )
 RESULT_ASKED = re.compile(r"结果|情况|怎么样|检查|\bresults?\b|\bfindings\b|\btest\b|\bexam\w*")
+MUCH = re.compile(r"多少(?!号)|几[元块]")
+SUM = re.compile(r"多少[钱元]|[费款金价]是?多少|\bhow much\b")
+NO_SUM = re.compile(r"^(?:0\d+|\d{8,}|[A-Z]+-?\d{4,})$")
+# What a key in the question's own words says is not weighed against anything.
+PLAINLY_SAID = 0.96
+# A part of a question that asks something by itself.
+ASKING = re.compile(r"[谁哪几]|什么|多少|多久|多长|何时|怎么|\b(?:what|which|who|when|where|how)\b")
 NEXT = re.compile(r"下一?(?:次|期|回|场|轮|个月|周|季)|\bnext\b")
 STRICT = named("date money percent phone email ip number duration datetime time")
 ROLES = named(
@@ -113,17 +120,31 @@ def study(pages: tuple[Page, ...], lexicon: Lexicon) -> Document:
 
 def answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
     """The best founded answer to one ask; nothing where none is sure enough. Amounts are given in digits."""
-    found = (
-        _answer(ask, document, lexicon)
-        or guess(ask.whole, ask.kind, document.facts)
-        or recall(ask.whole, document, lexicon)
-    )
+    found = _answer(ask, document, lexicon)
+    if found is not None and found.value and unheard_of(ask.whole, document, lexicon, found):
+        return None
+    if found is not None and found.value and _of_other_kind(found.value, ask.whole):
+        found = None
+    plain = found is not None and found.confidence >= PLAINLY_SAID and (not ask.meant or bool(SIGNS.search(ask.whole)))
+    if not plain and (found is None or found.value):
+        found = recall(ask.whole, document, lexicon, found) or guess(ask.whole, ask.kind, document.facts)
+    if found is not None and found.value and _of_other_kind(found.value, ask.whole):
+        return None
     wanted = demanded(ask.whole)
     if found is not None and found.value and wanted is not None and not meets(found.value, found.label, wanted):
         return None
     if found is not None and found.value and WHO_ASKED.search(ask.whole) and not _names_someone(found.value):
         return None
     return in_figures(found, ask.whole, document.facts, document.pages) if found is not None else None
+
+
+def _of_other_kind(value: str, whole: str) -> bool:
+    """Whether a value cannot be the amount that a question wants: it has no figure in it, or is some number's name."""
+    if MUCH.search(whole) is None:
+        return False
+    return not re.search(r"[\d零一二三四五六七八九十百千万壹贰叁肆伍陆柒捌玖拾两兩半免]", value) or (
+        SUM.search(whole) is not None and NO_SUM.match(value.strip()) is not None
+    )
 
 
 def _answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
@@ -142,10 +163,12 @@ def _answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
         *_by_unit(ask, document),
     ]
     found = [item for item in keyed if _may_answer(item, ask, document)]
-    best = max(found, key=lambda item: item.confidence, default=None)
+    best = max(
+        found, key=lambda item: item.confidence + (0.06 if spelled(ask.whole, item.label) else 0.0), default=None
+    )
     if best is not None and best.confidence >= (SURE_OF_TURN if ask.meant else SURE):
         return best
-    sentence = None if lacks(ask.whole, document, lexicon) else _from_prose(ask, document, lexicon)
+    sentence = None if lacks(ask.whole, document) else _from_prose(ask, document, lexicon)
     if sentence is not None and (best is None or sentence.confidence > best.confidence + 0.05):
         best = sentence
     return best if best is not None and best.confidence >= (ENOUGH if best is not sentence else ENOUGH_PROSE) else None
@@ -212,7 +235,7 @@ def answer_all(question: Question, document: Document, lexicon: Lexicon) -> Iter
         question = replace(question, asks=asks)
     if len(question.asks) > 1 and question.undivided is not None:
         found = [(ask, answer(ask, document, lexicon)) for ask in question.asks]
-        if any(finding is None for _, finding in found):
+        if any(finding is None for _, finding in found) and not all(ASKING.search(ask.whole) for ask, _ in found):
             whole = answer(question.undivided.literal(), document, lexicon)
             if whole is not None and whole.confidence >= 0.85:
                 found = [(question.undivided, whole)]

@@ -1,4 +1,8 @@
-"""Words with the same meaning, in two languages: a latte is found on a receipt that says 拿铁, a rise as 递增."""
+"""Words with the same meaning, in two languages: a latte is found on a receipt that says 拿铁, a rise as 递增.
+
+A line is one meaning. What stands before a ">" may be said by what stands after it, not the other way round; a line
+that begins with "!" names a thing, which a page that holds none of its names says nothing about.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +22,18 @@ class Goods:
 
     def __init__(self, name: str = "goods.txt") -> None:
         self._others: dict[str, list[str]] = {}
+        self.things: set[str] = set()
         text = files(__package__).joinpath(name).read_text("utf-8")
         for line in text.splitlines():
             if not line.strip() or line.startswith("#"):
                 continue
-            forms = [fold(form) for half in line.split("|") for form in half.split(",") if form.strip()]
+            said, _, meant = line.lstrip("!").partition(">")
+            forms = [fold(form) for half in said.split("|") for form in half.split(",") if form.strip()]
+            more = [fold(form) for form in meant.split(",") if form.strip()]
             for form in forms:
-                self._others.setdefault(form, []).extend(other for other in forms if other != form)
+                self._others.setdefault(form, []).extend(other for other in (*forms, *more) if other != form)
+            if line.startswith("!"):
+                self.things.update(forms)
 
     def named(self, folded: str) -> list[tuple[str, tuple[str, ...]]]:
         """Every listed name in a folded text, longest first and none inside another, with its other names."""

@@ -350,6 +350,7 @@ def _counting(query: Query, columns: Sequence[int]) -> bool:
         asking.HOW_MANY.search(query.text) is not None
         and not asking.WHO.search(query.text)
         and not asking.HOW_MUCH.search(query.text)
+        and query.ask.kind != "money"
     )
     return (
         asked
@@ -388,7 +389,8 @@ def _asked(query: Query, used: frozenset[int], placed: bool) -> list[int]:
         return [c for c, h in grid.heads if c in others and asking.PLACE_HEAD.search(h.text)][:1]
     chosen = [c for _, c, _ in column_by_kind(grid, query.ask.kind, query.text, query.lexicon)]
     chosen = [c for c in chosen if c not in used]
-    if query.labels not in used and not (asking.HOW_MUCH.search(query.text) and chosen):
+    paid = asking.HOW_MUCH.search(query.text) or query.ask.kind == "money"
+    if query.labels not in used and not (paid and chosen):
         return [query.labels]
     if chosen:
         return chosen[:1]

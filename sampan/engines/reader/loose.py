@@ -27,6 +27,7 @@ ADDRESS = re.compile(
 STYLED = re.compile(
     r"(?P<name>[A-Z][\w.,&' -]{2,60}?)\s*[(（](?:the\s+|hereinafter\s+(?:called\s+|referred to as\s+)?)?[\""
     r"“”](?P<role>[A-Z][\w ]{2,20})[\"“”][)）]"
+    r"|(?P<firm>[A-Z][\w.,&' -]{2,60}?)\s*\((?:the|hereinafter)\s+(?P<part>[A-Z][a-z]+(?: [A-Z][a-z]+)?)\)"
     r"|(?P<who>[^，。,；;：:（）()]{2,30})[（(](?:以下|下|后文|後文)?(?:简称|簡稱|称|稱)(?:为|為)?[“\""
     r"「]?(?P<as>[^”\"」)）]{1,6})[”\"」]?[)）]"
 )
@@ -55,6 +56,10 @@ SIGNED = re.compile(
     r"\b(?:made|entered into|executed|signed|concluded|dated)\b[^.;]{0,24}?\b(?:on|as of|of|this)\b"
     r"|签订于|签署于|订立于|[于在]\s*$|签订",
     re.IGNORECASE,
+)
+PAPER_NUMBER = re.compile(
+    r"(?<![\u4e00-\u9fff])[\u4e00-\u9fff]{2,8}"
+    r"[〔［\[【（(]\d{4}[〕］\]】）)]\s*第?\s*\d{1,5}\s*[号號]"
 )
 LONE = (
     ("phone", "phone", 0.78),
@@ -103,6 +108,7 @@ def loose_facts(page: Page, rows: Sequence[Row], lexicon: Lexicon) -> Iterator[F
             yield _fact("seller", named.text, named, page, 0.8, lexicon)
     yield from _styled(lines, page, lexicon)
     yield from _closing(lines, page, lexicon)
+    yield from _numbered(lines, page, lexicon)
     yield from _release(lines, page, lexicon)
     yield from _signings(lines, page, lexicon)
     yield from _moments(rows, page, lexicon)
@@ -119,6 +125,14 @@ def loose_facts(page: Page, rows: Sequence[Row], lexicon: Lexicon) -> Iterator[F
     ]
     if len(addresses) == 1:
         yield _fact("address", addresses[0].text, addresses[0], page, 0.78, lexicon)
+
+
+def _numbered(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:
+    """The number that an office gives its papers: "云行发〔2024〕63号"."""
+    for line in lines:
+        if found := PAPER_NUMBER.search(line.text):
+            yield _fact("文号", found.group().strip(), line, page, 0.9, lexicon)
+            return
 
 
 def _closing(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:
@@ -151,12 +165,13 @@ def _styled(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fac
             texts.append((join_text([line.text, following.text]), Line(line.text, line.box.union(following.box))))
         for text, quoted in texts:
             for found in STYLED.finditer(text):
-                name = found.group("name") or found.group("who")
+                name = found.group("name") or found.group("firm") or found.group("who")
                 value = re.split(r"\b(?:between|and|with|by|from|is)\b|[与與和及由]", name)[-1].strip(" ,，")
                 value = re.sub(r"^(?:出租人|承租人|出借人|借款人|买方|卖方|委托人|受托人|甲方|乙方)", "", value)
                 if len(value) >= 2:
                     shown = Line(text, quoted.box, line.score)
-                    yield _fact((found.group("role") or found.group("as")).strip(), value, shown, page, 0.9, lexicon)
+                    role = found.group("role") or found.group("part") or found.group("as")
+                    yield _fact(role.strip(), value, shown, page, 0.9, lexicon)
 
 
 def _signings(lines: Sequence[Line], page: Page, lexicon: Lexicon) -> Iterator[Fact]:

@@ -94,7 +94,7 @@ FIELD_SAYS = re.compile(
 )
 REFUSE = re.compile(
     r"翻译|翻譯|译成|总结|總結|概括|归纳|摘要(?!是)|描述一下|描述这|描述圖|描述图|画一|畫一|写一["
-    r"首篇段封]|寫一[首篇]|润色|改写|讲个|講個|你是谁|你是誰|你好|天气|天氣|"
+    r"首篇段封]|寫一[首篇]|润色|改写|讲个|講個|你是谁|你是誰|你好|(?:今天|明天)的?天[气氣]|天[气氣](?:怎么样|怎麼樣|如何|预报|預報)|"
     r"是否合理|合不合理|分析一下|评价|解释一下|解释这段|为什么会|代码怎么写|帮我写|"
     r"\btranslat|\bsummari[sz]e|\bsummary of (?:this|the) (?:doc|con|page|pic)|\bdescribe\b(?! the"
     r" error)|\brewrite\b|\bparaphrase\b|\bwrite (?:me )?(?:a|an)\b|\bwho are you\b|^\W*(?:hi|hello"

@@ -42,10 +42,18 @@ FILE_LINE = re.compile(r"(哪个(?:\w{0,4})文件)(?:里|中|上)?的?(第几行
 NUMBERED = re.compile(r"(?:^|[\s;,。?])(?:\(?[1-9][)）.、]|[①-⑨])\s*(?=\D)")
 
 
+CHOICE = re.compile(
+    r"是?(?P<one>[\u4e00-\u9fff]{1,5})还是(?P<two>[\u4e00-\u9fff]{1,5}?)(?P<does>来?(?:负担|承担|负责|支付|出|付|交|修|管))"
+)
+ROUTE = re.compile(r"从哪(?:里|儿|个地方|一?站)?(?:开|出发)?到(?:了)?哪(?:里|儿|个地方|一?站)?")
+
+
 def spread(folded: str) -> str:
     """A folded question with what is asked under one head written out, its parts set apart by semicolons."""
     for pattern, said in SAID_IN_FIGURES:
         folded = pattern.sub(said, folded)
+    folded = CHOICE.sub(r"由谁\g<does>", folded)
+    folded = ROUTE.sub("出发地是哪里;目的地是哪里;", folded)
     for pattern, (one, two) in BOTH:
         if pattern.search(folded):
             return f"{pattern.sub(one, folded, count=1)};{pattern.sub(two, folded, count=1)}"
