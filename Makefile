@@ -4,12 +4,18 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: serve test lint format lock clean
+# Its builds for CPUs and for CUDA go by one version and by different hashes: pip chooses what fits the machine.
+TORCH  := torch==2.13.0
+
+.PHONY: serve qwen test lint format lock clean
 
 serve: $(VENV)/.installed
 	@exec $(BIN)/sampan serve $(if $(CONFIG),--config $(CONFIG))
 
-test: $(VENV)/.installed-dev
+# What the engines `qwen_vl` and `qwen_image` run on: several GB with CUDA, 1 GB without.
+qwen: $(VENV)/.installed-qwen
+
+test: $(VENV)/.installed-dev $(VENV)/.installed-qwen
 	@scripts/debian-packages
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -39,11 +45,21 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
+$(VENV)/.installed-qwen: $(VENV)/.installed requirements-qwen.lock
+	@echo "Installing what Qwen runs on (1 GB, with CUDA several) ..."
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements-qwen.lock
+	@touch $@
+
 lock:
 	uv pip compile -q pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate -o requirements.lock
 	uv pip compile -q pyproject.toml --group build --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate -c requirements.lock -o requirements-dev.lock
+	uv pip compile -q pyproject.toml --extra qwen --extra export --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate -c requirements-dev.lock --override scripts/torch-elsewhere.txt \
+		--no-emit-package torch --no-emit-package openvino-telemetry --no-emit-package setuptools \
+		-o requirements-qwen.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
