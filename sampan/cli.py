@@ -23,6 +23,9 @@ from sampan import __version__, config
 from sampan.app import App, serve
 from sampan.drill.orders import Orders, as_options, send
 from sampan.errors import CallError, ConfigError
+from sampan.releases import golden
+from sampan.releases.changing import standings
+from sampan.releases.verbs import models_cli
 from sampan.reloading import Reloader, ask_server
 from sampan.storage.db import Database
 from sampan.storage.keys import KeyInfo, Keys
@@ -39,6 +42,7 @@ keys_cli = typer.Typer(no_args_is_help=True, help="Makes, lists and revokes API 
 audit_cli = typer.Typer(no_args_is_help=True, help="Reads the records of calls.")
 cli.add_typer(keys_cli, name="key")
 cli.add_typer(audit_cli, name="audit")
+cli.add_typer(models_cli, name="models")
 
 ConfigOption = Annotated[
     Path | None,
@@ -131,7 +135,7 @@ async def _announce(app: App, path: Path | None) -> None:
 async def _announce_engine(app: App, name: str, began: float) -> None:
     while True:
         try:
-            await app.supervisor.wait_warm(name, 10.0)
+            await app.supervisor.wait_warm(app.lineups[name].stable, 10.0)
         except TimeoutError as error:
             say(f"Engine:    still waiting: {error}")
         else:
@@ -148,6 +152,8 @@ def say(line: str) -> None:
 def check(path: ConfigOption = None) -> None:
     """Reads the configuration, says what it means, and starts nothing."""
     loaded, path = _load(path)
+    if loaded.releases.golden:
+        golden.read(Path(loaded.releases.golden))
     console = Console()
     console.print(f"{escape(str(path or 'embedded defaults'))}: [bold green]ok[/]")
     table = Table("model", "operations", "targets, best first", title="Routes", title_justify="left")
@@ -159,7 +165,13 @@ def check(path: ConfigOption = None) -> None:
     for name, upstream in loaded.upstreams.items():
         table.add_row(name, upstream.dialect.value, escape(upstream.base_url), "set" if upstream.api_key else "none")
     for name, engine in loaded.engines.items():
-        table.add_row(name, config.ENGINE_DIALECTS[engine.kind].value, f"engine {engine.kind}", "none")
+        key = "set" if engine.api_key else "none"
+        table.add_row(name, engine.speaks.value, escape(engine.url or f"engine {engine.kind}"), key)
+    console.print(table)
+    table = Table("name", "kind", "model", "release in force", title="Engines", title_justify="left")
+    in_force = standings(loaded)
+    for name, engine in loaded.engines.items():
+        table.add_row(name, engine.kind, escape(engine.model or "–"), escape(in_force[name]))
     console.print(table)
 
 

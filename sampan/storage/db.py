@@ -39,7 +39,7 @@ from sqlalchemy.types import TypeEngine
 from sampan.core import Record
 from sampan.errors import ConfigError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised by one whenever a table changes; an older program refuses a newer database instead of guessing."""
 
 BUSY_SECONDS = 5.0
@@ -177,6 +177,32 @@ RESPONSE_ITEMS = Table(
     Column("id", Text, nullable=False, index=True),
     Column("item", LargeBinary, nullable=False),
     Index("response_items_place", "response_id", "side", "position"),
+)
+
+# Releases of models (schema 3): see `storage.releases`. `configured` is the revision that the configuration named then.
+PINS = Table(
+    "pins",
+    METADATA,
+    Column("engine", Text, primary_key=True),
+    Column("revision", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("configured", Text, nullable=False),
+    Column("since", Float, nullable=False),
+)
+
+PROMOTIONS = Table(
+    "promotions",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("engine", Text, nullable=False, index=True),
+    Column("revision", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("share", Float, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("asked", Float, nullable=False),
+    Column("ended", Float),
+    sqlite_autoincrement=True,
 )
 
 
