@@ -9,17 +9,16 @@ import logging
 import os
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sampan import __version__
 from sampan.batches import BatchRunner
-from sampan.config import ENGINE_DIALECTS, Config, EngineSettings, parse_target, split_listen
+from sampan.config import SERVER_KIND, Config, EngineSettings, parse_target, split_listen
 from sampan.core import Incoming, Location, Operation, Record, Target, Tier
 from sampan.dialects import Limits
 from sampan.dialects.anthropic import Anthropic
@@ -29,7 +28,7 @@ from sampan.edge.files import FilesPages
 from sampan.edge.listener import Listener, claim_files
 from sampan.edge.responses import ResponsesPages
 from sampan.edge.wire import SMALL_BODY
-from sampan.errors import ConfigError, InvalidRequest
+from sampan.errors import ConfigError, InvalidRequest, TargetFault
 from sampan.governance.identity import Identity
 from sampan.media.crew import Crew
 from sampan.media.fetching import Exemption, Fetcher, Policy
@@ -37,6 +36,10 @@ from sampan.media.kitchen import Kitchen
 from sampan.memory import Memory
 from sampan.network import Network, NetworkBuilder
 from sampan.pipeline import Parts, Pipeline
+from sampan.processes import Processes
+from sampan.promoting import Means, Promoter
+from sampan.releases import golden
+from sampan.routing.canary import Lineup, Process
 from sampan.routing.catalog import Catalog, Route
 from sampan.routing.router import Router
 from sampan.storage.batches import Batches
@@ -46,11 +49,13 @@ from sampan.storage.gallery import Gallery
 from sampan.storage.keys import STRONG_SECRET, Keys
 from sampan.storage.objects import Objects
 from sampan.storage.records import Records
+from sampan.storage.releases import Releases
 from sampan.storage.responses import Responses
 from sampan.storage.state import KeptState, RedisState, State
-from sampan.supervisor import EngineSpec, EngineState, Phase, Supervisor
+from sampan.supervisor import EngineState, Phase, Supervisor, WarmUpFailed
 from sampan.telemetry import Metrics
 from sampan.upstreams.fetch import Strangers
+from sampan.upstreams.upstream import HttpUpstream
 
 log = logging.getLogger("sampan.app")
 
@@ -69,6 +74,7 @@ class Wiring:
 
     config: Config
     network: Network
+    process: Callable[..., HttpUpstream]
     catalog: Catalog
     stack: AsyncExitStack
     looks: tuple[asyncio.Task[Any], ...]
@@ -107,9 +113,12 @@ class App:
 
     async def _start(self) -> None:
         config = self._first
+        await asyncio.to_thread(_golden, config)
         self.socket = self._listen(config)
         await asyncio.to_thread(self._open_storage, config)
         self._stack.push_async_callback(self._state.aclose)
+        self.lineups = {name: Lineup(name) for name in config.engines}
+        self._processes = Processes(Path(config.server.data), config.engines, self._revision, self._first_call)
         self.supervisor = self._supervisor(config)
         self._wiring = await self._wire(config)
         self._stack.push_async_callback(self._unwire)
@@ -118,7 +127,9 @@ class App:
         self.door = Door(self._rooms(self._wiring), _limits(config))
         await self.supervisor.start()
         self._stack.push_async_callback(self.supervisor.stop)
-        for work in (self._identity.watch(), self._sweep(), self._runner.run_forever()):
+        promoter = Promoter(self._releases, self.supervisor, self.lineups, lambda: self.config.releases, self._means())
+        await promoter.recover()
+        for work in (self._identity.watch(), self._sweep(), self._runner.run_forever(), promoter.run()):
             self._stack.push_async_callback(_end, _begin(work))
 
     # Configuration.
@@ -142,6 +153,7 @@ class App:
         Breakers keep their states, for those are in the store that both wirings share.
         """
         _check_swap(self.config, config)
+        await asyncio.to_thread(_golden, config)
         wiring, old = await self._wire(config), self._wiring
         self._wiring = wiring
         self.pipeline.adopt(self._parts(wiring))
@@ -152,7 +164,8 @@ class App:
     async def _wire(self, config: Config) -> Wiring:
         async with AsyncExitStack() as stack:
             kitchen = self._kitchen(config, stack)
-            network = NetworkBuilder(config, self.supervisor, self.metrics, kitchen, self._state).build()
+            builder = NetworkBuilder(config, self.supervisor, self.lineups, self.metrics, kitchen, self._state)
+            network = builder.build()
             for upstream in network.upstreams.values():
                 stack.push_async_callback(upstream.aclose)
             await network.sharing.load()
@@ -162,7 +175,7 @@ class App:
             looks = tuple(map(_begin, works))
             for task in looks:
                 stack.push_async_callback(_end, task)
-            return Wiring(config, network, catalog, stack.pop_all(), looks)
+            return Wiring(config, network, builder.process, catalog, stack.pop_all(), looks)
 
     async def _unwire(self) -> None:
         for task in self._retired:
@@ -213,6 +226,7 @@ class App:
         self._files = Files(database, self.objects, time.time)
         self._batches = Batches(database, time.time)
         self._responses = Responses(database, time.time)
+        self._releases = Releases(database, time.time)
         kept_in = config.storage.state
         self._state: State = KeptState(database, time.time) if kept_in == "memory" else RedisState(kept_in)
         # What we sign with that nobody is to forge: thinking blocks of our own models.
@@ -221,19 +235,53 @@ class App:
     # Engines.
 
     def _supervisor(self, config: Config) -> Supervisor:
-        specs = [self._spec(name, engine) for name, engine in config.engines.items()]
+        specs = [self._processes.first(name) for name in config.engines]
         for name in config.engines:
             self.metrics.engine(name, False)
         return Supervisor(specs, log=_engine_log, listeners=(self._engine_changed,))
 
-    def _spec(self, name: str, engine: EngineSettings) -> EngineSpec:
-        command = (sys.executable, "-m", "sampan.engines.server", engine.kind, "--listen", "{listen}", "--lifeline")
-        # One thread a call: a library that takes all cores for one page starves the gateway beside it.
-        environ = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        return EngineSpec(name, (*command, "--threads", str(engine.threads)), engine.listen, environ)
+    def _revision(self, engine: str) -> str:
+        """The release in force; empty for whatever was fetched last. Blocks."""
+        configured = self._first.engines[engine].revision
+        pin = self._releases.pinned(engine, configured)
+        return pin.revision if pin else configured
+
+    def _means(self) -> Means:
+        return Means(
+            spec=self._processes.release,
+            upstream=lambda engine, process: self._wiring.process(engine, process, waits=False),
+            probe=self._probe,
+            running=lambda process: self._processes.running.get(process, ""),
+            configured=lambda engine: self._first.engines[engine].revision,
+            settled=self._engine_settled,
+        )
+
+    async def _probe(self, engine: str, upstream: Process) -> str:
+        """Why a release fails the golden probes; empty where it passes."""
+        settings = self.config.engines[engine]
+        probes = await asyncio.to_thread(_golden, self.config)
+        fit = golden.chosen(probes, engine, settings.speaks, sees=settings.kind != SERVER_KIND)
+        return await golden.failure(upstream, settings.speaks, await _model_of(settings, upstream), fit)
+
+    async def _first_call(self, engine: str, process: str) -> None:
+        """Another's server is warm once it has answered: it cannot warm itself up."""
+        settings = self.config.engines[engine]
+        upstream = self._wiring.process(engine, process, waits=False)
+        try:
+            probes = golden.built_in(settings.speaks)
+            why = await golden.failure(upstream, settings.speaks, await _model_of(settings, upstream), probes)
+        finally:
+            await upstream.aclose()
+        if why:
+            raise WarmUpFailed(why)
+
+    def _engine_settled(self, engine: str) -> None:
+        self.metrics.engine(engine, self.supervisor.state(self.lineups[engine].stable).phase is Phase.WARM)
 
     def _engine_changed(self, state: EngineState) -> None:
-        self.metrics.engine(state.name, state.phase is Phase.WARM)
+        engine = state.name.partition("@")[0]
+        if state.name == self.lineups[engine].stable:
+            self.metrics.engine(engine, state.phase is Phase.WARM)
         if state.phase is Phase.BACKING_OFF:
             log.warning("engine %s: %s", state.name, state.last_error)
 
@@ -241,8 +289,12 @@ class App:
         """Whether every configured engine is warm, and what each is at."""
         engines = {}
         for name in self.config.engines:
-            state = self.supervisor.state(name)
-            engines[name] = {"state": state.phase.value, "restarts": state.restarts}
+            lineup = self.lineups[name]
+            state = self.supervisor.state(lineup.stable)
+            told: dict[str, Any] = {"state": state.phase.value, "restarts": state.restarts}
+            engines[name] = told
+            if lineup.candidate:
+                told |= {"candidate": lineup.candidate, "share": lineup.share}
             if state.phase is not Phase.WARM:
                 engines[name]["stage"] = state.last_error or state.stage
         breakers = {
@@ -364,6 +416,20 @@ def _note_end(task: asyncio.Task[Any]) -> None:
         log.error("background work ended by a mistake of ours", exc_info=task.exception())
 
 
+def _golden(config: Config) -> list[golden.Probe]:
+    """The golden probes of one's own, if there are any. Raises `ConfigError`. Blocks."""
+    return golden.read(Path(config.releases.golden)) if config.releases.golden else []
+
+
+async def _model_of(settings: EngineSettings, upstream: Process) -> str | None:
+    """What an engine's model is called where it is asked: as set, or what another's server lists first."""
+    if settings.model or settings.kind != SERVER_KIND:
+        return settings.model or None
+    with suppress(TargetFault):
+        await upstream.probe()
+    return next(iter(upstream.models), None)
+
+
 def _catalog(config: Config) -> Catalog:
     routes = [
         Route(
@@ -380,7 +446,9 @@ def _target(config: Config, text: str, *, hedged: bool) -> Target:
     name, model = parse_target(text)
     engine = config.engines.get(name)
     if engine is not None:
-        return Target(name, model, ENGINE_DIALECTS[engine.kind], Location.LOCAL, Tier.DEGRADED, hedged)
+        # Another's server knows its model by a name of its own, ours answer to any.
+        known = engine.model if engine.kind == SERVER_KIND else ""
+        return Target(name, model or known or None, engine.speaks, Location.LOCAL, engine.tier, hedged)
     upstream = config.upstreams[name]
     tier = Tier.CLOUD if upstream.location is Location.CLOUD else Tier.LOCAL
     return Target(name, model, upstream.dialect, upstream.location, tier, hedged)

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from sampan import __version__
 from sampan.config import (
     DIALECT_OPERATIONS,
-    ENGINE_DIALECTS,
+    EMBEDDED_ENGINES,
+    SERVER_KIND,
     ClockSettings,
     Config,
     EngineSettings,
@@ -33,6 +34,7 @@ from sampan.routing.attempts import Guard
 from sampan.routing.breaker import Breaker
 from sampan.routing.breaker import State as BreakerState
 from sampan.routing.bulkhead import Bulkhead
+from sampan.routing.canary import Canary, Lineup, Process
 from sampan.routing.probes import Prober
 from sampan.routing.sharing import Sharing
 from sampan.storage.state import State
@@ -48,13 +50,14 @@ log = logging.getLogger("sampan.app")
 ENGINE_DELAY = 5.0  # a crashed engine is back within seconds: its breaker need not wait as long as a cloud's
 LOCAL_QUEUE = 64  # calls that wait for a server of one's own
 SLOW_DIALECTS = frozenset({Dialect.OPENAI_IMAGES})
+TALK_DIALECTS = frozenset({Dialect.ANTHROPIC, Dialect.OPENAI_CHAT})
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
     """Everything that answers calls: upstreams by name with what guards them, and who looks at them."""
 
-    upstreams: Mapping[str, HttpUpstream]
+    upstreams: Mapping[str, Process]
     guards: Mapping[str, Guard]
     probers: tuple[Prober, ...]
     sharing: Sharing
@@ -75,9 +78,18 @@ def _continuing(settings: UpstreamSettings) -> Continuing:
     """As set, or as the server can: talk only, and asked where a prefill would begin a new answer."""
     if settings.continues:
         return Continuing(settings.continues)
-    if settings.dialect not in (Dialect.ANTHROPIC, Dialect.OPENAI_CHAT):
+    if settings.dialect not in TALK_DIALECTS:
         return Continuing.NO
-    return Continuing.ASK if SERVERS[settings.server].prefill == "refuse" else Continuing.PREFILL
+    return _prefilled(settings.server)
+
+
+def _prefilled(server: str) -> Continuing:
+    return Continuing.ASK if SERVERS[server].prefill == "refuse" else Continuing.PREFILL
+
+
+def _without_v1(origin: Origin) -> Origin:
+    """Both ways of writing a base URL are common; our paths have the /v1."""
+    return replace(origin, path=origin.path.removesuffix("/v1"))
 
 
 def place(name: str, settings: UpstreamSettings) -> str:
@@ -95,9 +107,16 @@ class NetworkBuilder:
     """Used once, by `app`. It notes what breakers and probes see, for as long as the network lives."""
 
     def __init__(
-        self, config: Config, supervisor: Supervisor, metrics: Metrics, kitchen: Kitchen, state: State
+        self,
+        config: Config,
+        supervisor: Supervisor,
+        lineups: Mapping[str, Lineup],
+        metrics: Metrics,
+        kitchen: Kitchen,
+        state: State,
     ) -> None:
         self._config = config
+        self._lineups = lineups
         self._supervisor = supervisor
         self._metrics = metrics
         self._kitchen = kitchen
@@ -110,7 +129,7 @@ class NetworkBuilder:
         )
 
     def build(self) -> Network:
-        upstreams: dict[str, HttpUpstream] = {}
+        upstreams: dict[str, Process] = {}
         guards: dict[str, Guard] = {}
         probers: list[Prober] = []
         probes = self._config.probes
@@ -129,9 +148,10 @@ class NetworkBuilder:
                 self._sharing.add_prober(name, place(name, settings), prober, probes.interval)
             self._sharing.add(place(name, settings), breakers, self._config.breaker.delay)
         for name, engine in self._config.engines.items():
-            upstreams[name] = self._engine(name, engine)
+            build = functools.partial(self.process, name)
+            upstreams[name] = Canary(name, self._lineups[name], build)
             delay = min(ENGINE_DELAY, self._config.breaker.delay)
-            breakers = self._breakers(name, ENGINE_DIALECTS[engine.kind], delay, False, [])
+            breakers = self._breakers(name, engine.speaks, delay, False, [])
             guards[name] = Guard(upstreams[name], breakers, self._bulkhead(name, engine))
         return Network(MappingProxyType(upstreams), MappingProxyType(guards), tuple(probers), self._sharing)
 
@@ -195,9 +215,7 @@ class NetworkBuilder:
             log.info("the state of breakers is shared and kept again")
 
     def _upstream(self, name: str, settings: UpstreamSettings) -> HttpUpstream:
-        origin = Origin.parse(settings.base_url)
-        if origin.path.endswith("/v1"):  # both ways of writing a base URL are common; our paths have the /v1
-            origin = replace(origin, path=origin.path.removesuffix("/v1"))
+        origin = _without_v1(Origin.parse(settings.base_url))
         headers = {
             "user-agent": f"sampan/{__version__}",
             "accept-encoding": "identity",  # frames are watched as they pass: unpacking them would cost more
@@ -239,23 +257,38 @@ class NetworkBuilder:
             diet = Diet(picture_urls=is_cloud and SERVERS[settings.server].picture_links, clean=clean)
         return self._kitchen.preparer(replace(diet, pages=media.pages), is_cloud=is_cloud)
 
-    def _engine(self, name: str, engine: EngineSettings) -> HttpUpstream:
+    def process(self, name: str, process: str, *, waits: bool = True) -> HttpUpstream:
+        """How a process of an engine is asked. `waits`: one that is still warming up is waited for."""
+        engine = self._config.engines[name]
         clocks = _clocks(engine.clocks, connect=1.0, first_event=120.0)
-        diet = Diet(pdf=True, documents=True, clean=False)
+        server = SERVERS[engine.server]
+        ours = engine.kind != SERVER_KIND
+        full = ours or engine.speaks is Dialect.ANTHROPIC
+        diet = Diet(pdf=full, documents=full, pages=self._config.media.pages, clean=False)
+        key = credentials(engine.speaks, engine.api_key) if engine.api_key else {}
+        origin = Origin.parse(engine.url or self._supervisor.state(process).url)
+        # Nobody probes an engine; another's server is asked once which models it knows.
+        listing = "off" if ours else "/v1/models"
+        habits = Habits(clocks=clocks, probe_path=listing, probe_timeout=self._config.probes.timeout)
+        if engine.kind not in EMBEDDED_ENGINES and engine.speaks in TALK_DIALECTS:
+            habits = replace(habits, continues=_prefilled(engine.server))
         return HttpUpstream(
             name,
-            Pool(Origin.parse(self._supervisor.state(name).url), headers={}, max_connections=engine.concurrency),
-            manners(ENGINE_DIALECTS[engine.kind], Terms(time.time, secret=self._kitchen.secret)),
-            Habits(clocks=clocks, probe_path="off", probe_timeout=self._config.probes.timeout),
+            Pool(_without_v1(origin), headers=key, max_connections=engine.concurrency),
+            manners(engine.speaks, Terms(time.time, server, self._kitchen.secret)),
+            habits,
             preparer=self._kitchen.preparer(diet, is_cloud=False),
-            awake=functools.partial(self._wait_warm, name, clocks.first_event),
+            awake=functools.partial(self._wait_warm, process, clocks.first_event) if waits and not engine.url else None,
         )
 
-    async def _wait_warm(self, name: str, seconds: float) -> None:
+    async def _wait_warm(self, process: str, seconds: float) -> None:
         """Waits for an engine that is on its way; one that has crashed is a fault at once."""
-        state = self._supervisor.state(name)
+        try:
+            state = self._supervisor.state(process)
+        except KeyError:  # it was taken out of the line, and ended before all its calls had
+            raise TargetFault(Fault.REFUSED, "the release is not run any more") from None
         if state.phase is Phase.STARTING and state.crashes == 0:
             try:
-                await self._supervisor.wait_warm(name, seconds)
+                await self._supervisor.wait_warm(process, seconds)
             except TimeoutError:
                 raise TargetFault(Fault.FIRST_BYTE_TIMEOUT, "the engine is still warming up") from None

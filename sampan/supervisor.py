@@ -12,7 +12,7 @@ process, SIGKILL included, ends the engines too.
        └───── stop ──── BACKING_OFF ◀────────────┘          (stop leads to STOPPED from everywhere)
 
 Ports: each engine has one for as long as the supervisor lives. It is held by a socket that is bound and never
-listens; the engine binds the same port beside it (SO_REUSEPORT). While an engine is down its port refuses connections
+listens; the engine binds the same port beside it (`ports`). While an engine is down its port refuses connections
 at once and nobody else can be given it. Where the system has no SO_REUSEPORT the port is only chosen, and a start that
 finds it taken is tried again like any other that fails.
 """
@@ -25,19 +25,26 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from sampan.errors import ConfigError
+from sampan.ports import reach, reserve
 
 _LINE = 4096  # bytes of a log line that are kept
 _ANSWER = 16 * 1024  # bytes of an answer to /ready that are read
+
+
+class WarmUpFailed(Exception):
+    """The first call of an engine came to nothing; the message says why, in words."""
+
+
+WarmUp: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class Phase(StrEnum):
@@ -59,19 +66,30 @@ MOVES: Mapping[Phase, frozenset[Phase]] = {
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """One engine: `{listen}` in the command becomes HOST:PORT. `listen` empty takes a free port on 127.0.0.1."""
+    """One engine: `{listen}`, `{host}` and `{port}` in the command are filled in.
+
+    A command may be found out anew for each start: what raises `ConfigError` then is tried again later, and blocks.
+    `listen` empty takes a free port on 127.0.0.1. With `url` there is no command: somebody else runs it, and it is only
+    watched. `ready` answers 200 once it can be called; then `warm` is awaited, its first real call, which raises
+    `WarmUpFailed` and is tried again. Who needs that is another's server: it may also turn sick without ending, and say
+    so there by a 5xx.
+    """
 
     name: str
-    command: tuple[str, ...]
+    command: tuple[str, ...] | Callable[[], tuple[str, ...]] = ()
     listen: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
+    ready: str = "/ready"
+    warm: WarmUp | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
     """What is known of an engine. `since` is in the clock's seconds; `stage` is what the engine says while it starts.
 
-    `restarts` counts since the supervisor began, `crashes` in a row; `last_error` says why it last ended, in words.
+    `restarts` counts since the supervisor began, `crashes` in a row, `refusals` first calls in a row that came to
+    nothing; `last_error` says why it last ended, in words.
     """
 
     name: str
@@ -80,6 +98,7 @@ class EngineState:
     since: float
     restarts: int = 0
     crashes: int = 0
+    refusals: int = 0
     pid: int | None = None
     stage: str = ""
     last_error: str = ""
@@ -92,8 +111,10 @@ class Rules:
 
     poll_starting: float = 0.1
     poll_warm: float = 5.0
+    poll_away: float = 1.0  # while a server that somebody else runs is not there
+    poll_warm_up: float = 2.0  # until a first call that failed is tried again
     answer_within: float = 5.0
-    hung_after: int = 3  # polls in a row without an answer
+    hung_after: int = 3  # polls in a row without an answer, or with one that it is sick
     warm_within: float = 600.0
     first_delay: float = 0.5
     longest_delay: float = 30.0
@@ -190,50 +211,6 @@ class _Running:
     pipe: asyncio.ReadTransport
 
 
-@dataclass(frozen=True, slots=True)
-class _Address:
-    """Where an engine listens; `held` is the socket that keeps the port, where the system has a way to."""
-
-    host: str
-    port: int
-    held: socket.socket | None
-
-    @property
-    def listen(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def reserve(listen: str) -> _Address:
-    """Takes a port and holds it without listening. Raises `ConfigError` for a wrong or taken address."""
-    host, colon, digits = (listen or "127.0.0.1:0").rpartition(":")
-    host = host.strip("[]")
-    if not (colon and host and digits.isascii() and digits.isdigit() and int(digits) < 65536):
-        raise ConfigError(f"an engine's listen {listen!r} is no HOST:PORT")
-    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    shared = hasattr(socket, "SO_REUSEPORT")
-    try:
-        if int(digits):
-            # Somebody of the same user who also shares the port would not be noticed below: two engines on one port.
-            _refuse_taken(host, int(digits))
-        if shared:  # without SO_REUSEADDR, or the trial of another supervisor would succeed beside this socket
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((host, int(digits)))
-    except OSError as error:
-        held.close()
-        raise ConfigError(f"an engine cannot listen on {listen}: {error.strerror}") from None
-    port = held.getsockname()[1]
-    if not shared:
-        held.close()
-    return _Address(host, port, held if shared else None)
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    """Raises `OSError` where the port is in use."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        trial.bind((host, port))
-
-
 class _Keeper:
     """Keeps one engine running."""
 
@@ -243,7 +220,7 @@ class _Keeper:
         self._clock = clock
         self._log = log
         self._listeners = listeners
-        self._address = reserve(spec.listen)
+        self._address = reach(spec.url) if spec.url else reserve(spec.listen, others=spec.warm is not None)
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -301,7 +278,7 @@ class _Keeper:
 
     async def _keep(self) -> None:
         while not self._stopping.is_set():
-            self._become(Phase.STARTING, stage="", pid=None)
+            self._become(Phase.STARTING, stage="", pid=None, refusals=0)
             why = await self._live()
             if self._stopping.is_set():
                 break
@@ -324,10 +301,14 @@ class _Keeper:
 
     async def _live(self) -> str:
         """One life of the engine, from its start to its end; says why it ended."""
+        if self._spec.url:
+            return await self._attend()
         try:
             running = await self._spawn()
+        except ConfigError as error:
+            return f"it cannot be started: {error}"
         except OSError as error:
-            return f"it cannot be started: {error.strerror}: {self._spec.command[0]}"
+            return f"it cannot be started: {error.strerror}: {error.filename}"
         try:
             self._note(pid=running.process.pid)
             watched = asyncio.ensure_future(self._watch())
@@ -347,11 +328,22 @@ class _Keeper:
         finally:
             self._release(running)
 
+    async def _attend(self) -> str:
+        """The life of an engine that somebody else runs, as far as it is seen."""
+        watched = asyncio.ensure_future(self._watch())
+        try:
+            await self._unless_stopping(watched)
+        finally:
+            watched.cancel()
+            await asyncio.gather(watched, return_exceptions=True)
+        return "" if watched.cancelled() else watched.result()
+
     async def _spawn(self) -> _Running:
         """Starts the process, its log pipe read and its end waited for."""
+        parts = await asyncio.to_thread(self._spec.command) if callable(self._spec.command) else self._spec.command
+        command = [self._address.put_into(part) for part in parts]
         stdin, lifeline = os.pipe()
         out, stdout = os.pipe()
-        command = [part.replace("{listen}", self._address.listen) for part in self._spec.command]
         loop = asyncio.get_running_loop()
         pipe, output = await loop.connect_read_pipe(lambda: _Output(self._say), os.fdopen(out, "rb", 0))
         try:
@@ -373,26 +365,44 @@ class _Keeper:
         begun = self._clock.now()
         silent = 0
         while True:
-            answer = await ask_ready(self._address.host, self._address.port, rules.answer_within)
+            address = self._address
+            answer = await ask_ready(address.host, address.port, rules.answer_within, self._spec.ready)
             warm = self.state.phase is Phase.WARM
-            if answer is None:
+            sick = answer is not None and answer[0] >= 500 and self._spec.warm is not None
+            if answer is None or (warm and sick):
                 silent += warm
             else:
                 silent = 0
-                self._hear(*answer)
+                await self._hear(*answer)
+            if silent >= rules.hung_after and answer is not None:
+                return f"it is sick: it said so {silent} times in a row, the last with status {answer[0]}"
             if silent >= rules.hung_after:
                 return f"it hangs: {silent} polls in a row were not answered within {rules.answer_within:g} s"
             if self.state.phase is Phase.STARTING and self._clock.now() - begun > rules.warm_within:
                 return f"it did not get warm within {rules.warm_within:g} s (last stage: {self.state.stage or 'none'})"
-            await self._clock.sleep(rules.poll_warm if self.state.phase is Phase.WARM else rules.poll_starting)
+            starting = rules.poll_away if self._spec.url and answer is None else rules.poll_starting
+            await self._clock.sleep(rules.poll_warm if self.state.phase is Phase.WARM else starting)
 
-    def _hear(self, status: int, stage: str) -> None:
+    async def _hear(self, status: int, stage: str) -> None:
         if self.state.phase is not Phase.STARTING:
             return
-        if status == 200:
+        if status == 200 and await self._warm_up():
             self._become(Phase.WARM, stage="ready", last_error="")
-        elif stage != self.state.stage:
+        elif status != 200 and stage != self.state.stage:
             self._note(stage=stage)
+
+    async def _warm_up(self) -> bool:
+        """Makes the engine's first call, where it does not do that itself."""
+        if self._spec.warm is None:
+            return True
+        self._note(stage="warming up")
+        try:
+            await self._spec.warm()
+        except WarmUpFailed as error:
+            self._note(stage=f"its first call failed: {error}", refusals=self.state.refusals + 1)
+            await self._clock.sleep(self._rules.poll_warm_up)
+            return False
+        return True
 
     async def _end(self, running: _Running) -> None:
         """Sees the process out: SIGTERM, some grace, SIGKILL; then the rest of its log."""
@@ -452,13 +462,13 @@ def _farewell(code: int) -> str:
     return f"it ended by itself with code {code}"
 
 
-async def ask_ready(host: str, port: int, timeout: float) -> tuple[int, str] | None:
-    """`GET /ready`: (status, stage), or None where nothing that is HTTP answered in time."""
+async def ask_ready(host: str, port: int, timeout: float, path: str = "/ready") -> tuple[int, str] | None:
+    """`GET /ready`, or another path: (status, stage), or None where nothing that is HTTP answered in time."""
     try:
         async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_connection(host, port, limit=_ANSWER)
             try:
-                writer.write(b"GET /ready HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n")
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
                 answer = await _read_some(reader)
             finally:
                 writer.close()
@@ -509,11 +519,23 @@ class Supervisor:
     ) -> None:
         """Raises `ConfigError` for a wrong or taken address and for two engines of one name."""
         self._keepers: dict[str, _Keeper] = {}
+        self._rules = rules or Rules()
+        self._clock = clock or SystemClock()
+        self._log = log
+        self._listeners = listeners
         for spec in specs:
-            if spec.name in self._keepers:
-                raise ConfigError(f"two engines are called {spec.name}")
-            keeper = _Keeper(spec, rules or Rules(), clock or SystemClock(), log, listeners)
-            self._keepers[spec.name] = keeper
+            self.add(spec)
+
+    def add(self, spec: EngineSpec) -> None:
+        """Takes one more engine in; `start` starts it. Raises `ConfigError` as the constructor."""
+        if spec.name in self._keepers:
+            raise ConfigError(f"two engines are called {spec.name}")
+        self._keepers[spec.name] = _Keeper(spec, self._rules, self._clock, self._log, self._listeners)
+
+    async def remove(self, name: str) -> None:
+        """Ends an engine and forgets it."""
+        await self._keepers[name].stop()
+        self._keepers.pop(name, None)
 
     @property
     def states(self) -> tuple[EngineState, ...]:
@@ -527,7 +549,7 @@ class Supervisor:
         return self._keepers[name].state.url
 
     async def start(self) -> None:
-        """Starts every engine; does not wait for them to be warm."""
+        """Starts every engine that is not started yet; does not wait for them to be warm."""
         for keeper in self._keepers.values():
             keeper.start()
 

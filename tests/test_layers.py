@@ -20,7 +20,10 @@ CODECS = {"dialects", "config", "telemetry"}
 STORES = {"storage"}
 ROOMS = {"edge", "routing", "upstreams", "governance", "media", "knowledge", "releases"}
 
-PARTS = {"pipeline", "memory", "batches", "network", "reloading", "console", "drill", "supervisor"}
+PARTS = {
+    *("pipeline", "memory", "batches", "network", "reloading", "console", "drill"),
+    *("supervisor", "ports", "processes", "promoting"),
+}
 
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
@@ -34,7 +37,10 @@ ALLOWED: dict[str, set[str]] = {
         room: NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"memory"}
         for room in ("pipeline", "console", "drill")
     },
-    "supervisor": NOUNS | CODECS,
+    "ports": NOUNS,
+    "supervisor": NOUNS | CODECS | {"ports"},
+    "processes": NOUNS | CODECS | {"releases", "supervisor"},
+    "promoting": NOUNS | CODECS | STORES | {"routing", "supervisor"},
     "engines": NOUNS | CODECS,
     "reloading": NOUNS | CODECS | STORES,
     "network": NOUNS | CODECS | STORES | ROOMS | {"supervisor"},

@@ -31,6 +31,7 @@ from sampan.supervisor import (
     Rules,
     Supervisor,
     SystemClock,
+    WarmUpFailed,
     parse_ready,
     reserve,
 )
@@ -262,6 +263,149 @@ async def test_a_mistake_in_supervising_is_said_and_ends_the_engine() -> None:
     await supervisor.stop()
     assert supervisor.state("one").phase is Phase.STOPPED
     assert all(wait_gone(pid, 10) for pid in pids if pid is not None)
+
+
+async def quiet_supervisor(spec: EngineSpec, rules: Rules = FAST) -> tuple[Supervisor, list[str], Watched]:
+    lines: list[str] = []
+    states: list[EngineState] = []
+    changed = asyncio.Event()
+
+    def log(engine: str, line: str) -> None:
+        lines.append(line)
+        changed.set()
+
+    def listen_to(state: EngineState) -> None:
+        states.append(state)
+        changed.set()
+
+    supervisor = Supervisor([spec], log=log, listeners=[listen_to], rules=rules)
+    await supervisor.start()
+    return supervisor, lines, Watched(supervisor, lines, states, changed)
+
+
+async def test_the_first_call_is_made_until_it_is_answered() -> None:
+    calls = 0
+
+    async def first_call() -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise WarmUpFailed("no weights")
+
+    rules = replace(FAST, poll_warm_up=0.01)
+    supervisor, _, watched = await quiet_supervisor(EngineSpec("one", command("good"), warm=first_call), rules)
+    state = await supervisor.wait_warm("one", 20)
+    await supervisor.stop()
+    assert (calls, state.stage, state.refusals) == (3, "ready", 2)
+    assert "its first call failed: no weights" in [each.stage for each in watched.states]
+
+
+class Page:
+    """A server of somebody else's: answers every request with its `status`, unless it is away."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self._server: asyncio.Server | None = None
+        self._port = 0
+
+    async def come(self) -> None:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def go(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % self.status)
+        writer.close()
+
+
+async def test_a_server_of_somebody_elses_goes_away_and_comes_back() -> None:
+    page = Page()
+    await page.come()
+    spec = EngineSpec("one", url=page.url, ready="/health")
+    supervisor, _, watched = await quiet_supervisor(spec, replace(FAST, poll_away=0.01))
+    state = await supervisor.wait_warm("one", 20)
+    assert (state.url, state.pid) == (page.url, None)
+    await page.go()
+    await watched.until(lambda: supervisor.state("one").phase is Phase.BACKING_OFF)
+    assert "it hangs: 3 polls" in supervisor.state("one").last_error
+    await page.come()
+    assert (await supervisor.wait_warm("one", 20)).restarts >= 1
+    await supervisor.stop()
+    assert supervisor.state("one").phase is Phase.STOPPED
+    await page.go()
+
+
+async def test_anothers_server_that_says_that_it_is_sick_is_not_warm_any_more() -> None:
+    async def first_call() -> None: ...
+
+    page = Page()
+    await page.come()
+    spec = EngineSpec("one", url=page.url, ready="/health", warm=first_call)
+    supervisor, _, watched = await quiet_supervisor(spec)
+    await supervisor.wait_warm("one", 20)
+    page.status = 503
+    await watched.until(lambda: supervisor.state("one").phase is Phase.BACKING_OFF)
+    assert supervisor.state("one").last_error == "it is sick: it said so 3 times in a row, the last with status 503"
+    page.status = 200
+    await supervisor.wait_warm("one", 20)
+    await supervisor.stop()
+    await page.go()
+
+
+async def test_engines_are_added_and_removed_while_others_run() -> None:
+    supervisor, _, _ = await quiet_supervisor(EngineSpec("one", command("good")))
+    supervisor.add(EngineSpec("two", command("good")))
+    assert supervisor.state("two").phase is Phase.STOPPED
+    with pytest.raises(ConfigError, match="two engines are called two"):
+        supervisor.add(EngineSpec("two", command("good")))
+    await supervisor.start()
+    first, second = await supervisor.wait_warm("one", 20), await supervisor.wait_warm("two", 20)
+    assert first.pid is not None and second.pid is not None and first.url != second.url
+    port = int(second.url.rpartition(":")[2])
+    await supervisor.remove("two")
+    assert gone(second.pid) and not gone(first.pid)
+    assert [state.name for state in supervisor.states] == ["one"]
+    reserved = reserve(f"127.0.0.1:{port}")  # it was given back
+    assert reserved.held is not None
+    reserved.held.close()
+    await supervisor.stop()
+
+
+async def test_a_command_is_found_out_anew_for_each_start() -> None:
+    found = 0
+
+    def find() -> tuple[str, ...]:
+        nonlocal found
+        found += 1
+        if found == 1:
+            raise ConfigError("the model is not here: `sampan models fetch` fetches it")
+        return command("failing" if found == 2 else "good")
+
+    supervisor, lines, watched = await quiet_supervisor(EngineSpec("one", find))
+    await watched.until(lambda: supervisor.state("one").crashes == 2)
+    state = await supervisor.wait_warm("one", 20)
+    await supervisor.stop()
+    assert (found, state.crashes) == (3, 2)
+    assert "it cannot be started: the model is not here: `sampan models fetch` fetches it" in lines[0]
+
+
+async def test_host_and_port_are_filled_in() -> None:
+    script = "import sys; print(*sys.argv[1:], flush=True)"
+    supervisor, lines, watched = await quiet_supervisor(
+        EngineSpec("one", (sys.executable, "-c", script, "{host}", "{port}", "{listen}", "{else}"))
+    )
+    port = supervisor.url("one").rpartition(":")[2]
+    await watched.until(lambda: f"127.0.0.1 {port} 127.0.0.1:{port} {{else}}" in lines)
+    await supervisor.stop()
 
 
 def test_two_engines_of_one_name_are_refused() -> None:
