@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import aclosing, closing
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -21,7 +21,7 @@ from sampan.dialects import Codec, sse
 from sampan.dialects.anthropic import Anthropic
 from sampan.dialects.openai_images import OpenAIImages
 from sampan.engines import wire_pictures, wire_talk
-from sampan.engines.contract import Painter, Picture, Stopped, Talker
+from sampan.engines.contract import Drawn, Painter, Progress, Stopped, Talker
 from sampan.engines.exchange import CallerLeft, Exchange
 from sampan.engines.wire_pictures import Asked, Made
 from sampan.engines.wire_talk import Begun, Cutter, Done, Question, Said
@@ -30,6 +30,7 @@ from sampan.errors import CallError, InternalError
 
 T = TypeVar("T")
 Handler: TypeAlias = Callable[[Exchange, bytes], Awaitable[None]]
+_Painted: TypeAlias = tuple[int, int] | Made | Progress  # what was read, a picture or a preview, how far it has come
 
 _BEAT = 5.0  # seconds
 _LARGE = 128 * 1024  # bytes from which on parsing is no work for the event loop
@@ -61,18 +62,18 @@ class TalkDesk:
         }
 
     async def _messages(self, exchange: Exchange, body: bytes) -> None:
-        question = await _parse(wire_talk.parse, body)
+        question = await parsed(wire_talk.parse, body)
         message_id = f"msg_{secrets.token_hex(12)}"
         async with aclosing(self._workers.run(partial(_say, self._engine, question))) as said:
             if question.stream:
                 frames = _TalkFrames(said, question.model, message_id)
-                await _stream(exchange, frames.run(), frames.beat, self.codec)
+                await send_stream(exchange, frames.run(), frames.beat, self.codec)
                 return
             pieces = [piece async for piece in said]
         await exchange.answer(200, wire_talk.message(pieces, question.model, message_id))
 
     async def _count(self, exchange: Exchange, body: bytes) -> None:
-        question = await _parse(wire_talk.parse_count, body)
+        question = await parsed(wire_talk.parse_count, body)
         async with aclosing(self._workers.run(partial(_count, self._engine, question))) as counts:
             async for count in counts:
                 await exchange.answer(200, b'{"input_tokens":%d}' % count)
@@ -85,6 +86,7 @@ class PictureDesk:
 
     def __init__(self, engine: Painter, workers: Workers) -> None:
         self._engine = engine
+        self._honours: Collection[str] = getattr(engine, "honours", ())  # of our extensions to the dialect
         self._workers = workers
         self.handlers: Mapping[str, Handler] = {
             "/v1/images/generations": self._generations,
@@ -93,21 +95,22 @@ class PictureDesk:
         }
 
     async def _generations(self, exchange: Exchange, body: bytes) -> None:
-        await self._make(exchange, await _parse(wire_pictures.parse_generation, body))
+        await self._make(exchange, await parsed(wire_pictures.parse_generation, body))
 
     async def _edits(self, exchange: Exchange, body: bytes) -> None:
         parse = partial(wire_pictures.parse_edit, content_type=exchange.header("content-type"))
-        await self._make(exchange, await _parse(parse, body))
+        await self._make(exchange, await parsed(parse, body))
 
     async def _variations(self, exchange: Exchange, body: bytes) -> None:
         parse = partial(wire_pictures.parse_variation, content_type=exchange.header("content-type"))
-        await self._make(exchange, await _parse(parse, body))
+        await self._make(exchange, await parsed(parse, body))
 
     async def _make(self, exchange: Exchange, asked: Asked) -> None:
+        wire_pictures.refuse(asked.order.manner, self._honours)
         created = int(time.time())
         async with aclosing(self._workers.run(partial(_paint, self._engine, asked))) as made:
             if asked.stream:
-                await _stream(exchange, _picture_frames(made, asked.event, created), _comment, self.codec)
+                await send_stream(exchange, _picture_frames(made, asked.event, created), comment, self.codec)
                 return
             pieces = [piece async for piece in made]
         pictures = [piece for piece in pieces if isinstance(piece, Made)]
@@ -155,24 +158,28 @@ def _count(engine: Talker, question: Question, stopped: Stopped) -> Iterator[int
     yield engine.count(question.question, question.sources)
 
 
-def _paint(engine: Painter, asked: Asked, stopped: Stopped) -> Iterator[tuple[int, int] | Made]:
+def _paint(engine: Painter, asked: Asked, stopped: Stopped) -> Iterator[_Painted]:
     """What was read, then each picture, encoded here because base64 of megabytes is no work for the event loop."""
     yield wire_pictures.input_tokens(asked)
-    pictures: Iterator[Picture]
+    pictures: Iterator[Drawn]
     if asked.varies:
         pictures = engine.vary(asked.order, asked.images[0], stopped)
     elif asked.images:
         pictures = engine.edit(asked.order, asked.images, asked.mask, stopped)
     else:
         pictures = engine.generate(asked.order, stopped)
-    for picture in pictures:
-        yield wire_pictures.pack(picture, asked.quality)
+    for drawn in pictures:
+        if not isinstance(drawn, Progress):
+            yield wire_pictures.pack(drawn, asked.quality)
+        elif asked.stream:
+            yield drawn
 
 
 # On the event loop.
 
 
-async def _parse(parse: Callable[[bytes], T], body: bytes) -> T:
+async def parsed(parse: Callable[[bytes], T], body: bytes) -> T:
+    """A body as `parse` makes it; a large one is parsed in a thread."""
     return parse(body) if len(body) < _LARGE else await asyncio.to_thread(parse, body)
 
 
@@ -186,7 +193,7 @@ class _TalkFrames:
         self._begun = False
 
     def beat(self) -> bytes:
-        return wire_talk.PING if self._begun else _comment()
+        return wire_talk.PING if self._begun else comment()
 
     async def run(self) -> AsyncGenerator[bytes, None]:
         async for piece in self._said:
@@ -200,12 +207,13 @@ class _TalkFrames:
                     yield wire_talk.delta(piece)
 
 
-def _comment() -> bytes:
+def comment() -> bytes:
+    """What keeps a line alive that has nothing to say yet."""
     return sse.comment("working")
 
 
 async def _picture_frames(
-    made: AsyncGenerator[tuple[int, int] | Made, None], event: str, created: int
+    made: AsyncGenerator[_Painted, None], event: str, created: int
 ) -> AsyncGenerator[bytes, None]:
     read = (0, 0)
     output = 0
@@ -213,13 +221,19 @@ async def _picture_frames(
         if isinstance(piece, tuple):
             read = piece
             continue
+        if isinstance(piece, Progress):
+            yield sse.comment(f"step {piece.step} of {piece.steps}")
+            continue
+        if piece.preview is not None:
+            yield await asyncio.to_thread(wire_pictures.partial, piece, event, created)
+            continue
         output += piece.tokens
         usage = wire_pictures.usage(read, output)
         yield await asyncio.to_thread(wire_pictures.completed, piece, event, usage, created)
     yield wire_pictures.DONE
 
 
-async def _stream(
+async def send_stream(
     exchange: Exchange, frames: AsyncGenerator[bytes, None], beat: Callable[[], bytes], codec: Codec
 ) -> None:
     """Sends frames as they come. What goes wrong after the 200 becomes an error event, without a clean end."""

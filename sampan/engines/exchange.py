@@ -27,6 +27,7 @@ class Exchange:
     def __init__(self, scope: Message, receive: Receive, send: Send, *, request_id: str) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.peer = "{}:{}".format(*(scope.get("client") or ("", 0)))  # who sits at the other end of the connection
         self.request_id = request_id
         self.started = False
         self._headers: dict[str, str] = {

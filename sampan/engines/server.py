@@ -1,9 +1,10 @@
 """The shell that our engines share: it listens at once, loads its model behind that, and serves the engine's dialect.
 
     GET  /health              200 as soon as it listens
-    GET  /ready               503 {"ready": false, "stage": "…"} until the warm-up has run a real call, then 200
+    GET  /ready               503 {"ready": false, "stage": "…"} until the warm-up has run a real call, then 200;
+                              `cold` names what the next call may have to wait for
     GET  /v1/models[/{id}]    the one model that it is
-    POST /v1/messages, /v1/messages/count_tokens            where the engine is a talker
+    POST /v1/messages, /v1/messages/count_tokens            where the engine is a talker or a converser
     POST /v1/images/generations, /v1/images/edits, /v1/images/variations    where the engine is a painter
 
 Run it with `sampan engine KIND --listen HOST:PORT`, or `python -m sampan.engines.server KIND --listen HOST:PORT`.
@@ -36,9 +37,11 @@ from sampan.dialects import Codec
 from sampan.dialects.anthropic import Anthropic
 from sampan.dialects.openai_images import OpenAIImages
 from sampan.engines import kinds
-from sampan.engines.contract import Engine, Painter, Talker
+from sampan.engines.contract import Busy, Converser, Engine, Painter, Shared, Staged, Talker
+from sampan.engines.desk_conversation import ConversationDesk
 from sampan.engines.desks import Desk, PictureDesk, TalkDesk, attended, told, trace
 from sampan.engines.exchange import CallerLeft, Exchange, Message, Receive, Send
+from sampan.engines.options import Options, add_flags, read_flags
 from sampan.engines.workers import Workers
 from sampan.errors import CallError, ConfigError, MethodNotAllowed, NotFound, Unavailable
 
@@ -46,6 +49,7 @@ HELD_LIMIT = 512 * 1024 * 1024  # bytes of bodies at once: a full queue of large
 BODY_LIMIT = 64 * 1024 * 1024  # bytes: the gateway's own limit is lower, this one keeps a lone engine alive
 DRAIN = 5  # seconds
 _KEEP_ALIVE = 75  # seconds; longer than a gateway keeps an idle connection, so that it is never cut under a call
+_HEARERS = 4  # threads that open the pictures of conversations; their answers take none
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _TALK = ("/v1/messages", "/v1/messages/count_tokens")
@@ -57,13 +61,14 @@ log = logging.getLogger("sampan.engine")
 class Shell:
     """The ASGI application. `stage` says how far the engine has come; calls are taken once it is `ready`."""
 
-    def __init__(self, kind: str, *, threads: int, waiting: int = 64, held: int = HELD_LIMIT) -> None:
+    def __init__(self, kind: str, options: Options, *, waiting: int = 64, held: int = HELD_LIMIT) -> None:
         self._build = kinds.find(kind)
-        self._model = kinds.name(kind)
-        self._threads = threads
+        self._model = kinds.name(kind, options)
+        self._options = options
         self._waiting = waiting
         self._desk: Desk | None = None
         self._workers: Workers | None = None
+        self._engine: Engine | None = None
         self._started = int(time.time())
         self._held = 0
         self._held_limit = held
@@ -72,15 +77,20 @@ class Shell:
     def load(self) -> Engine:
         """Builds the engine and runs its warm-up: slow, for a thread."""
         self.stage = "loading"
-        engine = self._build(self._threads)
+        engine = self._engine = self._build(self._options)
         self.stage = "warming up"
         engine.warm_up()
         return engine
 
     def open(self, engine: Engine) -> None:
         """Calls are taken from now on. On the event loop."""
-        workers = self._workers = Workers(self._threads, waiting=self._waiting)
-        self._desk = TalkDesk(engine, workers) if isinstance(engine, Talker) else PictureDesk(_painter(engine), workers)
+        threads = self._options.threads
+        if isinstance(engine, Converser):
+            threads = max(threads, _HEARERS)
+        if isinstance(engine, Shared):
+            threads = max(threads, engine.places)
+        workers = self._workers = Workers(threads, waiting=self._waiting)
+        self._desk = _desk(engine, workers)
         self.stage = "ready"
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -122,8 +132,11 @@ class Shell:
         elif path == "/ready":
             ready = self._workers is not None
             said = {"ready": ready, "stage": self.stage, "model": self._model}
+            if isinstance(self._engine, Staged):
+                said |= {"stage": self.stage if ready else self._engine.stage or self.stage, "cold": self._engine.cold}
             if self._workers is not None:
-                said |= {"working": self._workers.working, "waiting": self._workers.waiting}
+                busy = self._engine if isinstance(self._engine, Busy) else self._workers
+                said |= {"working": busy.working, "waiting": busy.waiting}
             body = msgspec.json.encode(said)
             retry = [] if ready else [("retry-after", "1")]
             await exchange.answer(200 if ready else 503, body, retry)
@@ -160,9 +173,13 @@ async def _run(desk: Desk, exchange: Exchange, body: bytes) -> None:
     await desk.handlers[exchange.path](exchange, body)
 
 
-def _painter(engine: Engine) -> Painter:
+def _desk(engine: Engine, workers: Workers) -> Desk:
+    if isinstance(engine, Converser):
+        return ConversationDesk(engine, workers)
+    if isinstance(engine, Talker):
+        return TalkDesk(engine, workers)
     assert isinstance(engine, Painter)
-    return engine
+    return PictureDesk(engine, workers)
 
 
 def _wrong_path(exchange: Exchange) -> CallError:
@@ -177,13 +194,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(kind: str, listen: str, *, lifeline: bool = False, threads: int = 1) -> None:
+def serve(kind: str, listen: str, options: Options, *, lifeline: bool = False) -> None:
     """Runs an engine until it is told to stop, then ends the process: worker threads cannot be waited for.
 
-    `listen` is HOST:PORT (port 0: any), `threads` how many calls it works on at once. Raises `ConfigError` for an
+    `listen` is HOST:PORT (port 0: any). Raises `ConfigError` for an
     unknown kind or a wrong address, `OSError` for one that is taken.
     """
-    shell = Shell(kind, threads=threads)
+    shell = Shell(kind, options)
     sock = bind(listen, shared=lifeline)
     if lifeline:
         _hold_lifeline()
@@ -289,17 +306,19 @@ def _leave(code: int) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m sampan.engines.server KIND --listen HOST:PORT [--lifeline] [--threads N]`"""
+    """`python -m sampan.engines.server KIND --listen HOST:PORT [--lifeline] [--threads N] …`"""
     parser = argparse.ArgumentParser(prog="sampan engine", description="Runs one engine alone.")
-    parser.add_argument("kind", help="reader, sketcher, or module:attribute for an engine of your own")
+    parser.add_argument(
+        "kind", help="reader, sketcher, qwen_vl, qwen_image, or module:attribute for an engine of your own"
+    )
     parser.add_argument("--listen", default="127.0.0.1:8010", metavar="HOST:PORT", help="where to listen")
-    parser.add_argument("--threads", type=int, default=1, help="calls it works on at once")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input does")
+    add_flags(parser)
     asked = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     try:
-        serve(asked.kind, asked.listen, lifeline=asked.lifeline, threads=max(1, asked.threads))
+        serve(asked.kind, asked.listen, read_flags(asked), lifeline=asked.lifeline)
     except (ConfigError, OSError) as error:
         log.error("%s", error)
         return 1

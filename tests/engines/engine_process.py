@@ -111,8 +111,8 @@ def engine(kind: str, *options: str, env: dict[str, str] | None = None) -> Itera
 
 
 @contextmanager
-def warm_engine(kind: str, *options: str) -> Iterator[EngineProcess]:
+def warm_engine(kind: str, *options: str, seconds: float = 30) -> Iterator[EngineProcess]:
     with engine(kind, *options) as running:
-        running.line("ready after")
+        running.line("ready after", seconds=seconds)
         running.until("/ready", lambda said: said["ready"])
         yield running

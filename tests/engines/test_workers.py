@@ -14,6 +14,7 @@ import fake_engines
 import pytest
 
 from sampan.engines.contract import Stopped
+from sampan.engines.options import Options
 from sampan.engines.server import Shell
 from sampan.engines.workers import Workers
 from sampan.errors import Unavailable
@@ -107,7 +108,7 @@ async def call(shell: Shell, question: str, left: asyncio.Event) -> tuple[int, A
 
 
 async def test_the_bodies_held_at_once_are_bounded() -> None:
-    shell = Shell("fake_engines:Talker", threads=2, held=150)
+    shell = Shell("fake_engines:Talker", Options(threads=2), held=150)
     shell.open(fake_engines.Talker(threads=2))
     left = asyncio.Event()
     first = asyncio.ensure_future(call(shell, "hold", left))
