@@ -27,6 +27,7 @@ CHUNK_COST = 64
 
 # RFC 9112, 4; the parser takes any version and status of three digits, and control characters in the reason.
 _STATUS_LINE = re.compile(r"HTTP/1\.[01] [1-5][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 _BEHIND = "bytes behind the end of the answer"
 
 
@@ -87,6 +88,8 @@ class AnswerReader:
 
     def feed(self, data: bytes) -> None:
         """Take what arrived, not empty. Raises TargetFault(MALFORMED); chunks read before that point stay."""
+        if not (self.head_complete or self._held) and self._take_whole(data):
+            return
         while not self.head_complete:
             data = self._feed_head(data)
             if not data:
@@ -138,6 +141,30 @@ class AnswerReader:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             raise TargetFault(Fault.MALFORMED, self._reason or str(error)) from None
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Whether `data` is one plain answer with its length said, which is then taken in one step: most short ones."""
+        end = data.find(b"\r\n\r\n") + 4
+        size = len(data) - end
+        if not (4 <= end <= self._limits.head_bytes and size and not self._bodiless and data[9:10] != b"1"):
+            return False
+        length = _LENGTH.search(data, 0, end)
+        if length is None or int(length[1]) != size:
+            return False
+        try:
+            if data[:1] != b"H":
+                self._refuse("the answer does not start with a status line")
+            self._parse(data)
+            if not self.complete or self.charged != size + CHUNK_COST:
+                self._refuse("a head whose end is not clear")
+            self._take_head(data[: end - 4].decode("latin-1").split("\r\n"))
+            self._take_framing(self.headers, "1.1")
+        except TargetFault:
+            self.chunks.clear()  # of an answer whose head is none
+            self.charged = 0
+            self.head_complete = self.complete = self.reusable = False
+            raise
+        return True
 
     def _feed_head(self, data: bytes) -> bytes:
         """Take what belongs to the head; what is left is the next informational answer's, the final one's, or body."""

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 import h11
+import pytest
 from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
@@ -216,3 +217,43 @@ def test_one_reader_reads_many_answers() -> None:
         reader.feed(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nx: " % len(text) + text + b"\r\n\r\n" + text)
         assert (reader.complete, reader.reusable, b"".join(reader.chunks)) == (True, True, text)
         assert reader.headers["x"] == str(number)
+
+
+PLAIN = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        PLAIN,
+        PLAIN + "Connection: close\r\n",
+        PLAIN.replace("1.1", "1.0"),
+        PLAIN.replace(": ", ":\t"),
+        PLAIN.replace("5", "4"),
+        PLAIN.replace("5", "6"),
+        PLAIN.replace("200 OK", "204 No Content"),
+        PLAIN.replace("200 OK", "100 Continue"),
+        PLAIN.replace("200 OK", "600 What"),
+        PLAIN.replace("200 OK", "200 O\x01K"),
+        PLAIN.replace("HTTP", "http"),
+        PLAIN.replace("HTTP/1.1", "HTTP/2.0"),
+        "\r\n" + PLAIN,
+        PLAIN + "content-length: 5\r\n",
+        PLAIN + "content-length: 50\r\n",
+        PLAIN + "transfer-encoding: chunked\r\n",
+        PLAIN + "".join(f"x-{number}: y\r\n" for number in range(100)),
+        PLAIN + "x: " + "y" * 65_536 + "\r\n",
+        PLAIN + "no colon\r\n",
+        PLAIN + " folded: 1\r\n",
+    ],
+)
+def test_an_answer_in_one_piece_is_what_it_is_in_many(head: str) -> None:
+    """In one piece it is taken in one step."""
+    data = head.encode("latin-1") + b"\r\nhello"
+    seen = outcome(data, b"", limits=Limits())
+    for length in (1, 7, len(head) - 1, len(head) + 1):
+        cuts = bytes([min(length, 255)] * (len(data) // min(length + 1, 256) + 1))
+        apart = outcome(data, cuts, limits=Limits())
+        assert seen[0] == apart[0]
+        if seen[0] == "complete":
+            assert seen == apart
