@@ -127,7 +127,7 @@ class Call(msgspec.Struct, frozen=True):
     `path` with its query is what an upstream of the same dialect is asked for. `answer_tokens` is the longest
     answer that the caller allows (0: unknown), `pictures` how many are asked for, `url_wanted` that they are to come
     back as links. `tenant` is whose call it is, `echo` what the answer repeats of it where its dialect wants that,
-    `partial` what another target has said of the answer already.
+    `partial` what another target has said of the answer already, `plain` that its messages hold nothing but text.
     """
 
     dialect: Dialect
@@ -144,6 +144,7 @@ class Call(msgspec.Struct, frozen=True):
     tenant: str = ""
     echo: Mapping[str, Any] = {}
     partial: str = ""
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +237,8 @@ class Prepared(msgspec.Struct, frozen=True):
 class Preparer(Protocol):
     """Makes Messages requests fit for one upstream: `media` knows how, `upstreams` when."""
 
-    def is_needed(self, body: bytes) -> bool:
-        """Whether there may be anything to do: asked for every call, so it must be quick."""
+    def is_needed(self, body: bytes, *, plain: bool = False) -> bool:
+        """Whether there may be anything to do: asked for every call, so it must be quick. `plain` as in `Call`."""
         ...
 
     async def prepare(self, call: Call, body: bytes, model: str) -> Prepared:

@@ -31,6 +31,8 @@ KEEPING = (Dialect.OPENAI_IMAGES, Dialect.OPENAI_RESPONSES)
 RECEIPT = "x-sampan-receipt"
 STOPPING = "the gateway is stopping; ask again in a moment"
 REJECTED = "the upstream rejected the request"
+_ANTHROPIC = Dialect.ANTHROPIC  # looked up by name it costs 0.4 µs
+_NOTHING = Usage()
 ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 JSON = ("content-type", "application/json")
 STREAM = (
@@ -87,12 +89,13 @@ class Story:
     def headers(self) -> tuple[tuple[str, str], ...]:
         """What every answer says about itself."""
         said = [("request-id", self.id)]
-        if self._codec.dialect is not Dialect.ANTHROPIC:
+        if self._codec.dialect is not _ANTHROPIC:
             said.append(("x-request-id", self.id))  # where OpenAI's SDK looks for it
-        if self.trail.target is not None:
-            said += [("x-sampan-upstream", self.trail.target.upstream), ("x-sampan-tier", self.trail.target.tier)]
-        if self.trail.attempts:
-            said.append(("x-sampan-attempts", str(self.trail)))
+        trail, target = self.trail, self.trail.target
+        if target is not None:
+            said += [("x-sampan-upstream", target.upstream), ("x-sampan-tier", target.tier)]
+        if trail.attempts:
+            said.append(("x-sampan-attempts", str(trail)))
         return tuple(said)
 
     def answering(self, headers: tuple[tuple[str, str], ...]) -> None:
@@ -113,32 +116,32 @@ class Story:
         if self._closed:
             return
         self._closed = True
-        call, actor, target, now = self.call, self.actor, self.trail.target, self._parts.clock()
-        usage = usage or Usage()
-        self._parts.keep_record(
-            Record(
-                id=self.id,
-                started=self._started,
-                key_id=actor.key_id if actor else "",
-                key_name=actor.name if actor else "",
-                dialect=self._codec.dialect,
-                operation=call.operation if call else "",
-                model=call.model[:200] if call else "",
-                stream=call.stream if call else False,
-                outcome=outcome,
-                status=status,
-                error=error,
-                upstream=target.upstream if target else "",
-                tier=target.tier if target else "",
-                attempts=str(self.trail),
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                images=usage.images,
-                bytes_in=len(self._incoming.body),
-                bytes_out=self.sent,
-                first_event_ms=(self._first - self._began) * 1000 if self._first else 0.0,
-                total_ms=(now - self._began) * 1000,
-                receipt=self.receipt,
+        parts, actor, call, target, began = self._parts, self.actor, self.call, self.trail.target, self._began
+        usage = _NOTHING if usage is None else usage
+        key = ("", "") if actor is None else (actor.key_id, actor.name)
+        asked = ("", "") if call is None else (call.operation, call.model[:200])
+        answering = ("", "") if target is None else (target.upstream, target.tier)
+        parts.keep_record(
+            Record(  # by position: by name it takes 1.7 µs instead of 0.2
+                self.id,
+                self._started,
+                *key,
+                self._codec.dialect,
+                *asked,
+                call is not None and call.stream,
+                outcome,
+                status,
+                error,
+                *answering,
+                str(self.trail),
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.images,
+                len(self._incoming.body),
+                self.sent,
+                (self._first - began) * 1000 if self._first else 0.0,
+                (parts.clock() - began) * 1000,
+                self.receipt,
             )
         )
 

@@ -76,7 +76,6 @@ class Load(Protocol):
 class _Tally:
     """What is known of the calls of one kind. Buckets hold counts of their own, not yet cumulative."""
 
-    calls: int = 0
     seconds: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
     first_seconds: float = 0.0
@@ -116,16 +115,16 @@ class Metrics(Collector):
         if tally is None:
             tally = self._tallies[key] = _Tally()
         seconds = record.total_ms / 1000
-        tally.calls += 1
         tally.seconds += seconds
         tally.buckets[bisect_left(SECONDS, seconds)] += 1
-        if record.first_event_ms:
-            first = record.first_event_ms / 1000
+        first = record.first_event_ms / 1000
+        if first:
             tally.first_seconds += first
             tally.first_buckets[bisect_left(SECONDS, first)] += 1
         tally.input_tokens += record.input_tokens
         tally.output_tokens += record.output_tokens
-        tally.images += record.images
+        if record.images:
+            tally.images += record.images
 
     def attempted(self, upstream: str, operation: Operation, fault: Fault | None) -> None:
         key = (upstream, operation, fault or "ok")
@@ -160,7 +159,7 @@ class Metrics(Collector):
         tokens = CounterMetricFamily("sampan_tokens", "Tokens, as upstreams count.", labels=[*labels, "direction"])
         images = CounterMetricFamily("sampan_images", "Pictures made.", labels=labels)
         for key, tally in self._tallies.items():
-            calls.add_metric(key, tally.calls)
+            calls.add_metric(key, sum(tally.buckets))
             seconds.add_metric(key, _cumulative(tally.buckets), tally.seconds)
             first.add_metric(key, _cumulative(tally.first_buckets), tally.first_seconds)
             tokens.add_metric((*key, "input"), tally.input_tokens)

@@ -96,6 +96,9 @@ _usage = msgspec.json.Decoder(_Usage | None)
 _error = msgspec.json.Decoder(_Error | None)
 _message = msgspec.json.Decoder(_Message)
 
+# Of an enumeration's members each is looked up with 0.4 µs.
+_TEXT, _VISION = Operation.TEXT, Operation.VISION
+
 ERROR_FAULTS = {
     "overloaded_error": Fault.OVERLOADED,
     "rate_limit_error": Fault.RATE_LIMITED,
@@ -127,14 +130,16 @@ class Anthropic:
         most = body.max_tokens if isinstance(body, _Body) else 0
         if most < 0:
             raise InvalidRequest("max_tokens: must be 0 or more", param="max_tokens")
-        sees = False
+        sees, plain = False, True
         for index, turn in enumerate(body.messages):
-            if not isinstance(turn.content, str):
+            if turn.content.__class__ is not str:
+                assert not isinstance(turn.content, str)
+                plain = plain and all(block.type == "text" for block in turn.content)
                 sees |= _inspect(turn.content, f"messages.{index}.content", limits)
         headers = {name: incoming.headers[name] for name in FORWARDED if name in incoming.headers}
         return Call(
             dialect=self.dialect,
-            operation=Operation.VISION if sees else Operation.TEXT,
+            operation=_VISION if sees else _TEXT,
             model=body.model,
             path=f"{incoming.path}?{incoming.query}" if incoming.query else incoming.path,
             body=incoming.body,
@@ -142,6 +147,7 @@ class Anthropic:
             stream=bool(body.stream) and not counting,
             headers=headers,
             answer_tokens=most,
+            plain=plain,
         )
 
     def _parse_form(self, incoming: Incoming, limits: Limits) -> Call:

@@ -315,7 +315,8 @@ def _named(answer: Answer, request_id: str) -> Answer:
 
 def _lines(answer: Answer) -> bytes:
     """The answer's headers as they stand in its head."""
-    return "".join([f"{name}: {value}\r\n" for name, value in answer.headers]).encode("latin-1", "replace")
+    headers = answer.headers
+    return ("\r\n".join(map(": ".join, headers)) + "\r\n").encode("latin-1", "replace") if headers else b""
 
 
 def _request_id() -> str:

@@ -44,8 +44,8 @@ class Cook:
         self._diet = diet
         self._is_cloud = is_cloud
 
-    def is_needed(self, body: bytes) -> bool:
-        if b"thinking" in body or adapting.may_hold_media(body):
+    def is_needed(self, body: bytes, *, plain: bool = False) -> bool:
+        if not plain and (b"thinking" in body or adapting.may_hold_media(body)):
             return True
         return not self._diet.threads and threads.may_name_one(body)
 

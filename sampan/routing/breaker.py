@@ -62,6 +62,8 @@ FOLLOWING: dict[tuple[State, State], tuple[Signal, ...]] = {
     (State.ISOLATED, State.OPEN): (Signal.RELEASED, Signal.TRIPPED),
     (State.ISOLATED, State.HALF_OPEN): (Signal.RELEASED, Signal.TRIPPED, Signal.COOLED),
 }
+# Looked up by name each costs 0.4 µs, and a short call does it a dozen times.
+_CLOSED, _OPEN, _HALF_OPEN, _ISOLATED = State.CLOSED, State.OPEN, State.HALF_OPEN, State.ISOLATED
 
 
 class IllegalTransitionError(RuntimeError):
@@ -144,7 +146,7 @@ class Breaker:
         self._grace = grace
         self._changed = changed
         self.turn = turn or Turn()
-        self._state = State.CLOSED
+        self._state = _CLOSED
         self._era = 0
         self._since = clock()
         self._failed_calls = 0
@@ -183,28 +185,28 @@ class Breaker:
     @property
     def ready(self) -> bool:
         """Whether only a trial is missing: it is half open, or open for long enough."""
-        return self._state is State.HALF_OPEN or (self._state is State.OPEN and self._clock() >= self.tries_at)
+        return self._state is _HALF_OPEN or (self._state is _OPEN and self._clock() >= self.tries_at)
 
     def permit(self) -> Permit:
         """Raises `TargetFault(breaker_open)` with the seconds to wait."""
-        if self._state is State.CLOSED:
+        if self._state is _CLOSED:
             return Permit(self, self._era)
         now = self._clock()
         due = self.ready and not self._trial_out
         if due and self.turn.is_ours(now):
-            if self._state is State.OPEN:
+            if self._state is _OPEN:
                 self._signal(Signal.COOLED)
             self._trial_out = True
             return Permit(self, self._era)
         self.turn.want(now=due)
-        wait = max(0.0, self.cools_at - now) if self._state is State.OPEN else None
+        wait = max(0.0, self.cools_at - now) if self._state is _OPEN else None
         raise TargetFault(Fault.BREAKER_OPEN, self._state.value, retry_after=wait)
 
     def succeeded(self, era: int) -> None:
         if era != self._era:
             return
         self._failed_calls = self._failed_probes = 0
-        if self._state is State.HALF_OPEN:
+        if self._state is _HALF_OPEN:
             self._trial_out = False
             self._good_trials += 1
             if self._good_trials >= self._successes:
@@ -222,23 +224,23 @@ class Breaker:
 
     def probe_succeeded(self) -> None:
         self._failed_probes = 0
-        if self._state is State.OPEN and self._clock() >= self.cools_at:
+        if self._state is _OPEN and self._clock() >= self.cools_at:
             self._signal(Signal.COOLED)
 
     def probe_failed(self) -> None:
-        if self._state is State.OPEN:
+        if self._state is _OPEN:
             if self._clock() >= self.cools_at:
                 self._since = self._clock()  # still sick: another delay before the next look
-        elif self._state is State.CLOSED:
+        elif self._state is _CLOSED:
             self._failed_probes += 1
             self._judge()
 
     def isolate(self) -> None:
-        if self._state is not State.ISOLATED:
+        if self._state is not _ISOLATED:
             self._signal(Signal.ISOLATED)
 
     def release(self) -> None:
-        if self._state is State.ISOLATED:
+        if self._state is _ISOLATED:
             self._signal(Signal.RELEASED)
 
     def adopt(self, state: State, age: float) -> None:
@@ -252,7 +254,7 @@ class Breaker:
 
     def _judge(self) -> None:
         count = self._failed_calls + self._failed_probes
-        if self._state is State.HALF_OPEN or (self._state is State.CLOSED and count >= self._failures):
+        if self._state is _HALF_OPEN or (self._state is _CLOSED and count >= self._failures):
             self._signal(Signal.TRIPPED)
 
     def _signal(self, signal: Signal) -> None:

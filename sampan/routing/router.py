@@ -61,7 +61,8 @@ class Trail:
         self.attempts[-1] = Attempt(target.upstream, fault)
 
     def __str__(self) -> str:
-        return ",".join(map(str, self.attempts))
+        attempts = self.attempts
+        return str(attempts[0]) if len(attempts) == 1 else ",".join(map(str, attempts))
 
 
 class _Walk:

@@ -37,6 +37,8 @@ _MOVES: tuple[frozenset[State], ...] = (
     frozenset({State.IDLE, State.CLOSED}),
     frozenset(),
 )
+# Looked up by name each costs 0.4 µs, and a short call does it a dozen times.
+_OPENING, _IDLE, _BUSY, _CLOSED = State.OPENING, State.IDLE, State.BUSY, State.CLOSED
 
 
 class Owner(Protocol):
@@ -82,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._limits = limits
         self._keep_alive = keep_alive
-        self._state = State.OPENING
+        self._state = _OPENING
         self._answer = AnswerReader(limits)
         self._response: Response | None = None
         self._transport: asyncio.Transport | None = None
@@ -98,16 +100,16 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Idle, and not known to be closing."""
-        return self._state is State.IDLE and self._transport is not None and not self._transport.is_closing()
+        return self._state is _IDLE and self._transport is not None and not self._transport.is_closing()
 
     @property
     def closed(self) -> bool:
-        return self._state is State.CLOSED
+        return self._state is _CLOSED
 
     def start(self, response: Response, head: bytes, body: bytes) -> None:
         """Send a request; `response` is told of everything that comes of it. Only for a usable connection."""
         transport = self._live()
-        self._move(State.BUSY)
+        self._move(_BUSY)
         self._response = response
         self._touched = False
         self._answer.begin(bodiless=response.bodiless)
@@ -121,10 +123,10 @@ class Connection(asyncio.Protocol):
 
     def abort(self, fault: TargetFault | None = None) -> None:
         """Close the socket at once, whatever the state; a pending answer, if there is one, fails with `fault`."""
-        if self._state is State.CLOSED:
+        if self._state is _CLOSED:
             return
-        lent = self._state is not State.OPENING
-        self._move(State.CLOSED)
+        lent = self._state is not _OPENING
+        self._move(_CLOSED)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -172,7 +174,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
         self._transport.set_write_buffer_limits(high=_SLICE)
-        self._move(State.IDLE)
+        self._move(_IDLE)
 
     def data_received(self, data: bytes) -> None:
         response = self._response
@@ -268,7 +270,7 @@ class Connection(asyncio.Protocol):
         if not self._answer.reusable or self._unsent is not None or self._live().is_closing():
             self.abort()
             return
-        self._move(State.IDLE)
+        self._move(_IDLE)
         self._response = None
         self.reused = True
         if self.paused:

@@ -118,7 +118,7 @@ class HttpUpstream:
         if call.partial:
             messages = handover.continued(messages, call.partial, asked=self.continues is Continuing.ASK)
         preparer = self._preparer
-        if preparer is None or not preparer.is_needed(messages):
+        if preparer is None or not preparer.is_needed(messages, plain=call.plain):
             return messages, ()
         prepared = await preparer.prepare(call, messages, model or call.model)
         return prepared.body, ((RECEIPT, prepared.receipt),) if prepared.receipt else ()
