@@ -352,7 +352,7 @@ class App:
 
     def _rooms(self, wiring: Wiring) -> Rooms:
         return Rooms(
-            run=self.pipeline.run,
+            start=self.pipeline.start,
             refuse=self.pipeline.refuse,
             authenticate=self._identity.authenticate,
             models=self._models,

@@ -186,6 +186,10 @@ class Event(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+Outcome = Event | Exception | None
+"""What came of asking without waiting: an answer, what `fetch` would have raised, or nothing that anybody learnt."""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What the edge sends: a status, headers (lower-case names), and the body, whole or as it comes."""
 

@@ -138,7 +138,7 @@ class NetworkBuilder:
             probed = settings.probe != "off" and probes.interval > 0
             wakes: list[Prober] = []
             breakers = self._breakers(name, settings.dialect, self._config.breaker.delay, probed, wakes)
-            guards[name] = Guard(upstreams[name], breakers, self._bulkhead(name, settings))
+            guards[name] = Guard(upstreams[name], breakers, self._bulkhead(name, settings), upstreams[name].ask)
             if probed:
                 prober = Prober(
                     upstreams[name], breakers.values(), probes.interval, clock=time.monotonic, observe=self._probed

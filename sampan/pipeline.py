@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import msgspec
 
-from sampan.core import Actor, Answer, Call, Dialect, Event, Incoming, Record, Target, Usage
+from sampan.core import Actor, Answer, Call, Dialect, Event, Incoming, Outcome, Record, Target, Usage
 from sampan.dialects import Codec, Limits, sse
 from sampan.errors import CallError, InternalError, Interrupted, Rejected, Unavailable
 from sampan.memory import Memory, streamed
@@ -73,23 +74,18 @@ class Story:
         self.actor: Actor | None = None
         self.sent = 0
         self.receipt = ""
-        self._incoming = incoming
-        self._codec = codec
-        self._parts = parts
+        self.incoming = incoming
+        self.codec = codec
+        self.parts = parts
         self._started = parts.wall()
         self._began = parts.clock()
         self._first = 0.0
         self._closed = False
 
-    @property
-    def asked(self) -> bytes:
-        """The body as it came."""
-        return self._incoming.body
-
     def headers(self) -> tuple[tuple[str, str], ...]:
         """What every answer says about itself."""
         said = [("request-id", self.id)]
-        if self._codec.dialect is not _ANTHROPIC:
+        if self.codec.dialect is not _ANTHROPIC:
             said.append(("x-request-id", self.id))  # where OpenAI's SDK looks for it
         trail, target = self.trail, self.trail.target
         if target is not None:
@@ -98,9 +94,16 @@ class Story:
             said.append(("x-sampan-attempts", str(trail)))
         return tuple(said)
 
+    def whole(self, event: Event, body: bytes) -> Answer:
+        """Closes the story of an answer that does not stream, and returns it."""
+        self.answering(event.headers)
+        self.sent = len(body)
+        self.close("ok", 200, usage=event.usage)
+        return Answer(200, (JSON, *event.headers, *self.headers()), body)
+
     def answering(self, headers: tuple[tuple[str, str], ...]) -> None:
         """The first content is here, with what the upstream's client has to say about it."""
-        self._first = self._parts.clock()
+        self._first = self.parts.clock()
         for name, value in headers:
             if name == RECEIPT:
                 self.receipt = value
@@ -116,7 +119,7 @@ class Story:
         if self._closed:
             return
         self._closed = True
-        parts, actor, call, target, began = self._parts, self.actor, self.call, self.trail.target, self._began
+        parts, actor, call, target, began = self.parts, self.actor, self.call, self.trail.target, self._began
         usage = _NOTHING if usage is None else usage
         key = ("", "") if actor is None else (actor.key_id, actor.name)
         asked = ("", "") if call is None else (call.operation, call.model[:200])
@@ -126,7 +129,7 @@ class Story:
                 self.id,
                 self._started,
                 *key,
-                self._codec.dialect,
+                self.codec.dialect,
                 *asked,
                 call is not None and call.stream,
                 outcome,
@@ -137,7 +140,7 @@ class Story:
                 usage.input_tokens,
                 usage.output_tokens,
                 usage.images,
-                len(self._incoming.body),
+                len(self.incoming.body),
                 self.sent,
                 (self._first - began) * 1000 if self._first else 0.0,
                 (parts.clock() - began) * 1000,
@@ -146,12 +149,28 @@ class Story:
         )
 
 
+class Line(Protocol):
+    """Where the answer to one call goes, as the edge has it."""
+
+    left: Any
+    """Called when the caller leaves before the answer is out."""
+
+    def reply(self, answer: Answer) -> None:
+        """Sends an answer whose body is whole."""
+        ...
+
+    def resume(self, rest: Coroutine[Any, Any, Answer]) -> None:
+        """Waits for the answer in a task, and sends it."""
+        ...
+
+
 class Pipeline:
     """Answers calls. It knows values only: the edge owns the socket on one side, upstreams on the other."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._stopping = False
+        self.errands: set[_Express] = set()
 
     def adopt(self, parts: Parts) -> None:
         """Calls that come from now on go by these."""
@@ -160,6 +179,46 @@ class Pipeline:
     def stop(self) -> None:
         """From now on a cancelled call is one that we broke off, not one whose caller left."""
         self._stopping = True
+        for express in list(self.errands):
+            express.break_off()
+
+    def start(self, incoming: Incoming, codec: Codec, line: Line) -> Coroutine[Any, Any, Answer] | None:
+        """Answers a call on the `line` as far as that goes without waiting, without a task; returns what is left.
+
+        A small call to a healthy target that speaks its dialect goes all the way: from the read that brought it to the
+        write to the upstream, and back, in plain callbacks (`_Express`). Whatever is not plain sailing is left to the
+        ordinary way, `rest`, with what was learned until then.
+        """
+        parts = self._parts
+        if not parts.has_room():
+            return self.run(incoming, codec)
+        parts.opened()
+        story = Story(incoming, codec, parts)
+        try:
+            call, actor = self._understand(story, None)
+            if call.stream or call.dialect in KEEPING:
+                return self.rest(story, call, actor)
+            express = _Express(self, story, call, actor, line)
+            if not express.begin():
+                return self.rest(story, call, actor)
+        except CallError as error:
+            return _at_hand(self._error(story, codec, error))
+        except Exception:
+            return _at_hand(self.mistaken(story))
+        return None
+
+    def _understand(self, story: Story, owner: str | None) -> tuple[Call, Actor]:
+        """Who asks what: all that is decided before a target is. Raises `CallError`.
+
+        What else can turn a call away (quotas, policy) belongs here: both ways of a call begin with it.
+        """
+        parts, incoming = story.parts, story.incoming
+        actor = parts.authenticate(incoming.credential) if owner is None else parts.actor_of(owner)
+        story.actor = actor
+        call = story.codec.parse(incoming, parts.limits)
+        msgspec.structs.force_setattr(call, "tenant", actor.key_id)  # nobody else has seen it yet
+        story.call = call
+        return call, actor
 
     async def run(self, incoming: Incoming, codec: Codec, owner: str | None = None) -> Answer:
         """Never raises for a call that goes wrong: every error is an answer in the caller's dialect.
@@ -172,16 +231,24 @@ class Pipeline:
         parts.opened()
         story = Story(incoming, codec, parts)
         try:
-            actor = parts.authenticate(incoming.credential) if owner is None else parts.actor_of(owner)
-            story.actor = actor
-            call = msgspec.structs.replace(codec.parse(incoming, parts.limits), tenant=actor.key_id)
+            call, actor = self._understand(story, owner)
+        except CallError as error:
+            return self._error(story, codec, error)
+        except Exception:
+            return self.mistaken(story)
+        return await self.rest(story, call, actor)
+
+    async def rest(self, story: Story, call: Call, actor: Actor, begun: Exception | None = None) -> Answer:
+        """The ordinary way of a call that is understood; `begun` is what came of asking its first target already."""
+        parts, codec = story.parts, story.codec
+        try:
             if call.dialect is Dialect.OPENAI_RESPONSES:
-                call = await parts.memory.recall(call, actor)
-            story.call = call
+                story.call = call = await parts.memory.recall(call, actor)
             plan = parts.catalog.plan(call)
             if call.stream:
                 return await self._stream(story, codec, parts.router.run(call, plan, story.trail))
-            return await self._whole(story, call, actor, await parts.router.fetch(call, plan, story.trail))
+            event = await parts.router.fetch(call, plan, story.trail, begun)
+            return await self._whole(story, call, actor, event)
         except Rejected as rejected:
             story.sent = len(rejected.body)
             story.close("rejected", rejected.status, error=REJECTED)
@@ -191,11 +258,19 @@ class Pipeline:
             return self._error(story, codec, error)
         except BaseException as error:
             if isinstance(error, Exception):
-                return self._error(story, codec, self._mistake(story))
+                return self.mistaken(story)
             if self._broken_off(error):
-                return self._error(story, codec, Unavailable(STOPPING, should_retry=True))
+                return self.stopped(story)
             story.close("left", 499)
             raise
+
+    def stopped(self, story: Story) -> Answer:
+        """The answer to a call that we break off."""
+        return self._error(story, story.codec, Unavailable(STOPPING, should_retry=True))
+
+    def mistaken(self, story: Story) -> Answer:
+        """The answer to a call that failed by the exception being handled, a mistake of ours."""
+        return self._error(story, story.codec, self._mistake(story))
 
     def _broken_off(self, error: BaseException) -> bool:
         """Whether it was us who cancelled the call, at the end of a stop; takes the cancellation back if so."""
@@ -239,16 +314,13 @@ class Pipeline:
 
     async def _whole(self, story: Story, call: Call, actor: Actor, event: Event) -> Answer:
         """An answer that does not stream: one event."""
-        story.answering(event.headers)
         target = story.trail.target
         body = event.data
         if call.dialect is Dialect.OPENAI_RESPONSES:
-            await self._parts.memory.keep(story.asked, call, actor, body)
+            await self._parts.memory.keep(story.incoming.body, call, actor, body)
         if target is not None and event.usage is not None and event.usage.images:
             body = await self._parts.keep_pictures(call, actor, target, body)
-        story.sent = len(body)
-        story.close("ok", 200, usage=event.usage)
-        return Answer(200, (JSON, *event.headers, *story.headers()), body)
+        return story.whole(event, body)
 
     async def _keep_streamed(self, story: Story, event: Event) -> None:
         """What must be kept before the caller can ask for it: a finished picture, a whole response."""
@@ -258,7 +330,7 @@ class Pipeline:
         if call.dialect is Dialect.OPENAI_IMAGES and COMPLETED in event.data:
             await self._parts.keep_pictures(call, actor, target, event.data)
         elif call.dialect is Dialect.OPENAI_RESPONSES and event.usage is not None:
-            await self._parts.memory.keep(story.asked, call, actor, streamed(event.data))
+            await self._parts.memory.keep(story.incoming.body, call, actor, streamed(event.data))
 
     async def _stream(self, story: Story, codec: Codec, events: AsyncGenerator[Event, None]) -> Answer:
         """Waits for the first content, so that any fault before it is invisible; not longer than the keepalive."""
@@ -332,6 +404,67 @@ class Pipeline:
                 yield frame
                 return
             raise
+
+
+class _Express:
+    """A call that takes no waiting but for its upstream: what `rest` does, in callbacks. It knows no faults.
+
+    Whatever goes wrong is given to `rest` in a task of its own.
+    """
+
+    __slots__ = ("_actor", "_call", "_errand", "_line", "_pipeline", "_plan", "_story")
+
+    def __init__(self, pipeline: Pipeline, story: Story, call: Call, actor: Actor, line: Line) -> None:
+        self._pipeline = pipeline
+        self._story = story
+        self._call = call
+        self._actor = actor
+        self._line = line
+
+    def begin(self) -> bool:
+        """Whether the call is under way. Raises `NotFound`."""
+        parts = self._story.parts
+        self._plan = plan = parts.catalog.plan(self._call)
+        errand = parts.router.begin(self._call, plan, self._arrived)
+        if errand is None:
+            return False
+        self._errand = errand
+        self._line.left = self._leave
+        self._pipeline.errands.add(self)
+        return True
+
+    def _arrived(self, outcome: Outcome) -> None:
+        pipeline, story, line = self._pipeline, self._story, self._line
+        pipeline.errands.discard(self)
+        del self._errand
+        line.left = None
+        if isinstance(outcome, Event):
+            try:
+                story.parts.router.answered(self._call, self._plan[0], story.trail)
+                answer = story.whole(outcome, outcome.data)
+            except Exception:
+                answer = pipeline.mistaken(story)
+            line.reply(answer)
+        else:
+            line.resume(pipeline.rest(story, self._call, self._actor, outcome))
+
+    def _leave(self) -> None:
+        """The caller went away."""
+        self._pipeline.errands.discard(self)
+        self._errand.leave()
+        self._story.close("left", 499)
+
+    def break_off(self) -> None:
+        """The gateway stops, and has waited long enough."""
+        self._line.left = None
+        self._pipeline.errands.discard(self)
+        self._errand.leave()
+        self._line.reply(self._pipeline.stopped(self._story))
+
+
+async def _at_hand(answer: Answer) -> Answer:
+    """Not sent at once: a thousand refused requests in one read would be a thousand calls deep."""
+    return answer
 
 
 async def _give_up(first: asyncio.Future[Event], events: AsyncGenerator[Event, None]) -> None:

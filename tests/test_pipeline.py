@@ -42,6 +42,7 @@ class House:
     def __init__(self, *upstreams: Scripted, keepalive: float = NO_WAIT) -> None:
         self.clock = Clock()
         self.records: list[Record] = []
+        self.upstreams = upstreams
         self.opened = 0
         self.kept: list[tuple[str, bytes]] = []
         self.room: Gate | None = None

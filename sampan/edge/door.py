@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,8 +25,9 @@ from sampan.dialects.openai_embeddings import OpenAIEmbeddings
 from sampan.dialects.openai_images import OpenAIImages
 from sampan.dialects.openai_responses import OpenAIResponses
 from sampan.edge import openapi
+from sampan.edge.exchange import Exchange, lines
 from sampan.edge.paging import speaks_anthropic
-from sampan.edge.wire import SMALL_BODY, Exchange
+from sampan.edge.wire import SMALL_BODY
 from sampan.errors import CallError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestTooLarge
 from sampan.storage.objects import Objects
 
@@ -58,7 +59,8 @@ class Shelf(Protocol):
 class Rooms:
     """What lies behind the door; each is built once, by `app`."""
 
-    run: Callable[[Incoming, Codec], Awaitable[Answer]]
+    start: Callable[[Incoming, Codec, Exchange], Coroutine[Any, Any, Answer] | None]
+    """Answers a call on the exchange; returns what is left to wait for, if anything."""
     refuse: Callable[[Incoming, Codec, CallError], Answer]
     authenticate: Callable[[str], Actor]
     models: Callable[[], Mapping[str, tuple[Operation, ...]]]
@@ -153,25 +155,35 @@ class Door:
         else:
             request_id = _request_id()
             answer = _named(self._error(incoming, error, request_id), request_id)
-        assert isinstance(answer.body, bytes)
-        exchange.answer(answer.status, _lines(answer), answer.body)
+        exchange.reply(answer)
 
     # A call is here.
 
-    async def answer(self, incoming: Incoming, exchange: Exchange) -> None:
-        """Answers on the exchange; the connection itself says when the caller leaves."""
+    def answer(self, incoming: Incoming, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
+        """Answers on the exchange, as far as that goes without waiting; returns what is left to do."""
+        codec = self._calls.get(incoming.path)
+        if codec is None or incoming.method != "POST":
+            return self.attend(self._page(incoming), exchange, b"")
+        query = incoming.query
+        if query and not VISIBLE.fullmatch(query):
+            # It is handed on to upstreams, where a blank or a byte over 127 would break the line that it stands in.
+            return self._refuse_query(incoming, exchange)
+        rest = self._rooms.start(incoming, codec, exchange)
+        return None if rest is None else self.attend(rest, exchange)
+
+    async def _refuse_query(self, incoming: Incoming, exchange: Exchange) -> None:
+        self._refuse(incoming, InvalidRequest("the query has bytes that must be percent-encoded"), exchange)
+
+    async def attend(self, rest: Coroutine[Any, Any, Answer], exchange: Exchange, comment: bytes = WAITING) -> None:
+        """Waits for an answer and sends it; the connection itself says when the caller leaves."""
         task = asyncio.current_task()
-        if exchange.departed or task is None:
-            return
+        assert task is not None
         exchange.left = task.cancel
         self._open.add(task)
+        if exchange.departed:
+            task.cancel()  # `rest` may hold something already, and is to hear of it
         try:
-            codec = self._calls.get(incoming.path)
-            if codec is not None and incoming.method == "POST":
-                await self._call(incoming, codec, exchange)
-            else:
-                answer = await self._page(incoming)
-                await self._send(answer, exchange, b"")
+            await self._send(await rest, exchange, comment)
         except asyncio.CancelledError:
             if not (exchange.departed or self._interrupted):
                 raise
@@ -180,32 +192,23 @@ class Door:
             self._open.discard(task)
             exchange.close()
 
-    async def _call(self, incoming: Incoming, codec: Codec, exchange: Exchange) -> None:
-        query = incoming.query
-        if query and not VISIBLE.fullmatch(query):
-            # It is handed on to upstreams, where a blank or a byte over 127 would break the line that it stands in.
-            error = InvalidRequest("the query has bytes that must be percent-encoded")
-            self._refuse(incoming, error, exchange)
-            return
-        await self._send(await self._rooms.run(incoming, codec), exchange, WAITING)
-
     async def _send(self, answer: Answer, exchange: Exchange, comment: bytes) -> None:
         """`comment` fills a stream's silences, where it is one that has comments."""
         body = answer.body
         if isinstance(body, bytes):
-            exchange.answer(answer.status, _lines(answer), body)
+            exchange.reply(answer)
             return
         started = False
         async with aclosing(body) as pieces:
             async for data in pieces:
                 if not started:  # only now: a generator that never ran could not be closed, nor what it holds
                     started = True
-                    exchange.begin(answer.status, _lines(answer), comment, self._rooms.keepalive)
+                    exchange.begin(answer.status, lines(answer), comment, self._rooms.keepalive)
                 if exchange.bodiless:
                     break
                 await exchange.write(data)
         if not started:
-            exchange.begin(answer.status, _lines(answer), b"", 0.0)
+            exchange.begin(answer.status, lines(answer), b"", 0.0)
         exchange.end()
 
     def interrupt(self) -> None:
@@ -311,12 +314,6 @@ def _named(answer: Answer, request_id: str) -> Answer:
     """The answer with its id, where either SDK looks for it."""
     headers = (*answer.headers, ("request-id", request_id), ("x-request-id", request_id))
     return msgspec.structs.replace(answer, headers=headers)
-
-
-def _lines(answer: Answer) -> bytes:
-    """The answer's headers as they stand in its head."""
-    headers = answer.headers
-    return ("\r\n".join(map(": ".join, headers)) + "\r\n").encode("latin-1", "replace") if headers else b""
 
 
 def _request_id() -> str:

@@ -18,7 +18,8 @@ from typing import Any, Protocol, cast
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from sampan.core import Incoming
+from sampan.core import Answer, Incoming
+from sampan.edge.exchange import Exchange
 
 SMALL_BODY = 65_536
 """Bytes of a body that is waited for before anybody is asked; a larger one is worth a look at its head first."""
@@ -33,7 +34,6 @@ DRAIN_SECONDS = 2.0
 """A connection that is closed on bytes which nobody has read is reset, and the refusal may be lost with it."""
 
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_BODILESS = (204, 304)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 
@@ -57,118 +57,6 @@ _MOVES: tuple[frozenset[State], ...] = (
 _HEAD, _BODY, _ANSWERING, _DRAINING, _CLOSED = State.HEAD, State.BODY, State.ANSWERING, State.DRAINING, State.CLOSED
 
 
-class Exchange:
-    """One call on one connection: what its answer is written to. It holds on to the connection until it has ended."""
-
-    __slots__ = ("_chunks", "_comment", "_every", "_head", "_spoke", "_timer", "_wire", "departed", "left")
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire: Wire | None = wire
-        self._chunks = False
-        self._head = b""
-        self._comment = b""
-        self._every = 0.0
-        self._spoke = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        # Called at once when the caller leaves before the answer is out; `departed` is true from then on.
-        self.left: Any = None
-        self.departed = False
-
-    @property
-    def open(self) -> bool:
-        """Whether there is still somebody to answer, and something to say."""
-        return self._wire is not None
-
-    @property
-    def bodiless(self) -> bool:
-        """Whether the answer's body is not wanted: HEAD."""
-        return self._wire is None or self._wire.bodiless
-
-    def answer(self, status: int, headers: bytes, body: bytes) -> None:
-        """A whole answer in one write; `headers` are lines, each with its end."""
-        wire = self._wire
-        if wire is None:
-            return
-        self._wire = self.left = None
-        head = b"%bcontent-length: %d\r\n\r\n" % (wire.start(status, headers), len(body))
-        wire.complete(head if wire.bodiless or status in _BODILESS else head + body)
-
-    def begin(self, status: int, headers: bytes, comment: bytes, every: float) -> None:
-        """The head of an answer in pieces; it leaves together with the first of them.
-
-        After `every` seconds without a piece `comment` is sent, so that no watchdog on the way takes silence for death.
-        """
-        wire = self._wire
-        if wire is None:
-            return
-        self._chunks = wire.chunks and b"content-length:" not in headers
-        self._head = wire.start(status, headers) + (b"transfer-encoding: chunked\r\n\r\n" if self._chunks else b"\r\n")
-        self._comment = comment
-        self._every = every
-        self._spoke = wire.loop.time()
-        if comment:
-            self._timer = wire.loop.call_later(every, self._fill_silence)
-
-    async def write(self, data: bytes) -> None:
-        """A piece; then waits while the caller reads more slowly than we write, so that no other is made meanwhile."""
-        wire = self._wire
-        if wire is None or wire.bodiless or not data:
-            return
-        if self._chunks:
-            data = b"%b%x\r\n%b\r\n" % (self._head, len(data), data)
-        elif self._head:
-            data = self._head + data
-        self._head = b""
-        self._spoke = wire.loop.time()
-        wire.send(data)
-        if wire.clogged is not None:
-            await wire.clogged
-
-    def _fill_silence(self) -> None:
-        wire = self._wire
-        if wire is None:
-            return
-        now = wire.loop.time()
-        wait = self._spoke + self._every - now
-        if wait <= 0.001:  # uvloop's timers tick in milliseconds
-            wait = self._every
-            self._spoke = now
-            if not self._head and wire.clogged is None:
-                comment = self._comment
-                wire.send(b"%x\r\n%b\r\n" % (len(comment), comment) if self._chunks else comment)
-        self._timer = wire.loop.call_later(wait, self._fill_silence)
-
-    def end(self) -> None:
-        """The answer in pieces is complete."""
-        wire = self._wire
-        if wire is None:
-            return
-        self._release()
-        wire.complete(self._head + (b"0\r\n\r\n" if self._chunks and not wire.bodiless else b""))
-
-    def close(self) -> None:
-        """Nothing more is said. An answer that did not reach its end is cut, never ended cleanly."""
-        wire = self._wire
-        if wire is not None:
-            self._release()
-            wire.cut()
-
-    def lose(self) -> None:
-        """The caller has gone."""
-        if self._wire is None:
-            return
-        left = self.left
-        self._release()
-        self.departed = True
-        if left is not None:
-            left()
-
-    def _release(self) -> None:
-        self._wire = self.left = None
-        if self._timer is not None:
-            self._timer.cancel()
-
-
 class Desk(Protocol):
     """Who answers: the door. All but `answer` at once, on the exchange, where it refuses."""
 
@@ -189,7 +77,11 @@ class Desk(Protocol):
 
     def too_late(self, incoming: Incoming, exchange: Exchange) -> None: ...
 
-    def answer(self, incoming: Incoming, exchange: Exchange) -> Coroutine[Any, Any, None]: ...
+    def answer(self, incoming: Incoming, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
+        """What is left to do; None where it is answered, or will be without a task."""
+        ...
+
+    def attend(self, rest: Coroutine[Any, Any, Answer], exchange: Exchange) -> Coroutine[Any, Any, None]: ...
 
 
 class Host(Protocol):
@@ -467,7 +359,15 @@ class Wire(asyncio.Protocol):
         self._size = 0
         if body:
             incoming = Incoming(incoming.method, incoming.path, incoming.query, incoming.headers, body)
-        self._host.begin(self._desk.answer(incoming, exchange))
+        self._begin(incoming, exchange)
+
+    def _begin(self, incoming: Incoming, exchange: Exchange) -> None:
+        answering = self._desk.answer(incoming, exchange)
+        if answering is not None:
+            self._host.begin(answering)
+
+    def resume(self, rest: Coroutine[Any, Any, Answer], exchange: Exchange) -> None:
+        self._host.begin(self._desk.attend(rest, exchange))
 
     # An answer goes out.
 

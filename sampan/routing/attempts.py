@@ -8,22 +8,70 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from sampan.core import Call, Event, Fault, Operation, Target, Upstream
+from sampan.core import Call, Event, Fault, Operation, Outcome, Target, Upstream
 from sampan.errors import TargetFault
-from sampan.routing.breaker import Breaker, State
+from sampan.routing.breaker import Breaker, Permit, State
 from sampan.routing.bulkhead import Bulkhead, Slot
 from sampan.routing.hedging import Latencies
 
 HELD_LIMIT = 1024 * 1024  # bytes of opening frames that wait for content: pings need a few hundred
 
 
+Ask = Callable[[Call, str | None, Callable[[Outcome], None]], Callable[[], None] | None]
+"""`Upstream.fetch` without waiting: calls back with what came of it, and returns how to give it up. None: not this way,
+and nothing was sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What stands before one upstream."""
+    """What stands before one upstream. Without `ask` every call is awaited."""
 
     upstream: Upstream
     breakers: Mapping[Operation, Breaker]
     bulkhead: Bulkhead
+    ask: Ask | None = None
+
+
+class Errand:
+    """One attempt that nobody awaits: holds its slot and its permit until `done` is told what came of it."""
+
+    __slots__ = ("_done", "_permit", "_slot", "give_up")
+
+    def __init__(self, done: Callable[[Outcome], None]) -> None:
+        self._done = done
+
+    def take(self, slot: Slot, permit: Permit, give_up: Callable[[], None]) -> None:
+        self._slot = slot
+        self._permit = permit
+        self.give_up = give_up
+
+    def arrived(self, outcome: Outcome) -> None:
+        """For the upstream to say."""
+        if isinstance(outcome, Event) and outcome.usage is None:
+            outcome = _unended()
+        if isinstance(outcome, Event):
+            self._permit.__exit__(None, None, None)
+            self._slot.__exit__(None, None, None)
+        elif isinstance(outcome, Exception):
+            self._permit.__exit__(type(outcome), outcome, None)
+            self._slot.__exit__(type(outcome), outcome, None)
+        else:
+            self._permit.abandon()
+            self._slot.give_back(used=False)
+        done = self._done
+        del self._done, self.give_up  # which hold on to whoever holds this: not for the collector to untie
+        done(outcome)
+
+    def leave(self) -> None:
+        """Nobody wants the answer any more."""
+        self.give_up()
+        self._permit.abandon()
+        self._slot.give_back()
+
+
+def _unended() -> TargetFault:
+    """For an upstream that does not keep its word: one that does raises this itself, and says more."""
+    return TargetFault(Fault.CUT, "the attempt ended before its answer did")
 
 
 class Attempts:
@@ -45,6 +93,19 @@ class Attempts:
             raise TargetFault(Fault.BREAKER_OPEN, state.value)
         return await place
 
+    def begin(self, call: Call, target: Target, done: Callable[[Outcome], None]) -> Errand | None:
+        """`whole` without waiting, where nothing stands in the way of a call that is simply handed on; else None."""
+        guard = self._guards[target.upstream]
+        breaker = guard.breakers[call.operation]
+        if guard.ask is None or breaker.state is not State.CLOSED or guard.bulkhead.full:
+            return None
+        errand = Errand(done)
+        give_up = guard.ask(call, target.model, errand.arrived)
+        if give_up is None:
+            return None
+        errand.take(guard.bulkhead.lend(), breaker.permit(), give_up)
+        return errand
+
     async def whole(self, call: Call, target: Target) -> Event:
         """The whole answer to a call that does not stream."""
         guard = self._guards[target.upstream]
@@ -55,7 +116,7 @@ class Attempts:
             began = self.clock() if target.hedged else 0.0
             event = await guard.upstream.fetch(call, target.model)
             if event.usage is None:
-                raise TargetFault(Fault.CUT, "the attempt ended before its answer did")
+                raise _unended()
             if target.hedged:
                 self.latencies.add(target.upstream, call.operation, max(0.0, self.clock() - began))
             return event
@@ -86,8 +147,8 @@ class Attempts:
                             self.latencies.add(target.upstream, call.operation, max(0.0, self.clock() - began))
                         event = _joined(held)
                     yield event
-            if not ended:  # an upstream that keeps its word raises this itself, and says more
-                raise TargetFault(Fault.CUT, "the attempt ended before its answer did")
+            if not ended:
+                raise _unended()
 
 
 def _joined(events: Sequence[Event]) -> Event:

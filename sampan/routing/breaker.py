@@ -92,6 +92,10 @@ class Permit:
         else:
             self._breaker.abandoned(self._era)  # a caller that left proves nothing, nor a call that cannot be put to it
 
+    def abandon(self) -> None:
+        """The verdict of an attempt that proves nothing."""
+        self._breaker.abandoned(self._era)
+
 
 class Turn:
     """Whose turn the next trial is. Alone it is always ours; beside other servers, only while we hold the lease.

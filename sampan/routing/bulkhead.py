@@ -193,13 +193,13 @@ class Bulkhead:
         where the line is full, where its end could not be reached in time, and where the time is over.
         """
         if self._taken < self._size:  # then nobody waits: a place that comes free is handed on in the same step
-            return self._lend()
+            return self.lend()
         self._displaced(tenant)
         return self._wait(tenant)
 
     async def _wait(self, tenant: str) -> Slot:
         if self._taken < self._size:
-            return self._lend()
+            return self.lend()
         self._send_on(self._displaced(tenant), "a tenant with fewer callers in line came")
         waiter = _Waiter(tenant, self._clock() + self._seconds)
         self._line.add(waiter)
@@ -253,7 +253,12 @@ class Bulkhead:
         detail = f"{why}: {self._taken} calls are open, {len(self._line)} wait"
         return TargetFault(Fault.BULKHEAD_FULL, detail, retry_after=wait * (1.0 + SPREAD * self._chance()))
 
-    def _lend(self) -> Slot:
+    @property
+    def full(self) -> bool:
+        return self._taken >= self._size
+
+    def lend(self) -> Slot:
+        """A place, where it is not `full`."""
         now = self._clock()
         self._taken += 1
         self._pace.begin(now)
@@ -265,7 +270,7 @@ class Bulkhead:
         if self._line:
             waiter = self._line.next()
             if waiter is not None:
-                waiter.turn.set_result(self._lend())
+                waiter.turn.set_result(self.lend())
 
     def _set_timer(self, waiter: _Waiter) -> None:
         loop = asyncio.get_running_loop()

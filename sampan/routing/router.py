@@ -24,13 +24,14 @@ from sampan.core import (
     Fault,
     Location,
     Operation,
+    Outcome,
     Target,
     Usage,
 )
 from sampan.dialects import sse
 from sampan.dialects.handover import OPT_IN, Seam, seam
 from sampan.errors import CallError, Interrupted, InvalidRequest, Rejected, TargetFault, Unavailable
-from sampan.routing.attempts import Attempts, Guard
+from sampan.routing.attempts import Attempts, Errand, Guard
 from sampan.routing.hedging import race
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class Trail:
 
     def answered_by(self, target: Target) -> None:
         self.target = target
-        self.add(target, None)
+        self.attempts.append(Attempt(target.upstream, None))
 
     def outrun(self, target: Target) -> None:
         """Another was faster; what this one would have said nobody knows."""
@@ -128,10 +129,26 @@ class Router:
         self._attempts = Attempts(guards, clock)
         self._shelf = _Shelf()
 
-    async def fetch(self, call: Call, plan: Sequence[Target], trail: Trail) -> Event:
+    def begin(self, call: Call, plan: Sequence[Target], done: Callable[[Outcome], None]) -> Errand | None:
+        """Asks the first target of a call that does not stream, where that takes no waiting and nothing but handing on.
+
+        `done` is told what came of it: an `Event` belongs to `answered`, anything else to `fetch`. None: nothing began.
+        """
+        target = plan[0]
+        if target.hedged or self._budget < 1:
+            return None
+        return self._attempts.begin(call, target, done)
+
+    def answered(self, call: Call, target: Target, trail: Trail) -> None:
+        """What was begun with `begin` ended well."""
+        trail.answered_by(target)
+        self._observe(target.upstream, call.operation, None)
+
+    async def fetch(self, call: Call, plan: Sequence[Target], trail: Trail, begun: Exception | None = None) -> Event:
         """The whole answer to a call that does not stream. Raises `Unavailable`, `InvalidRequest` or `Rejected`.
 
-        The same walk as `run` without its generators, which cost a short call more than everything else in it.
+        The same walk as `run` without its generators, which cost a short call more than everything else in it. `begun`
+        is how an attempt at the first target failed that was made with `begin`.
         """
         walk = _Walk(self._budget)
         for position, target in enumerate(plan):
@@ -144,16 +161,19 @@ class Router:
                     return won[1]
                 continue
             try:
+                if begun is not None:
+                    (failure, begun) = (begun, None)
+                    raise failure
                 event = await self._attempts.whole(call, target)
             except TargetFault as error:
                 self._move_on(call, target, trail, walk, error)
             except InvalidRequest as error:
                 walk.unfit(error)
             except Rejected:
-                self._answered(call, target, trail)
+                self.answered(call, target, trail)
                 raise
             else:
-                self._answered(call, target, trail)
+                self.answered(call, target, trail)
                 return event
         raise walk.spent(trail)
 
@@ -196,7 +216,7 @@ class Router:
                     walk.unfit(error)
                 except Rejected:
                     if seam is None:
-                        self._answered(call, target, trail)
+                        self.answered(call, target, trail)
                         raise
                     # The target refuses to go on from there: nobody's mistake that the caller could mend.
                     trail.add(target, Fault.MALFORMED)
@@ -296,10 +316,6 @@ class Router:
         self._observe(target.upstream, call.operation, error.fault)
         trail.add(target, error.fault)
         walk.charge(error)
-
-    def _answered(self, call: Call, target: Target, trail: Trail) -> None:
-        trail.answered_by(target)
-        self._observe(target.upstream, call.operation, None)
 
 
 @dataclass(frozen=True, slots=True)

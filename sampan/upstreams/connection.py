@@ -267,17 +267,18 @@ class Connection(asyncio.Protocol):
     def _finish(self, response: Response) -> None:
         """The answer is complete. The connection is asked again only if the request has gone out as well."""
         response.settle(None)
+        self._response = None
         if not self._answer.reusable or self._unsent is not None or self._live().is_closing():
             self.abort()
-            return
-        self._move(_IDLE)
-        self._response = None
-        self.reused = True
-        if self.paused:
-            self.resume()
-        self._idle_until = self.loop.time() + self._keep_alive
-        self.arm(self._idle_until)
-        self._owner.recycle(self)
+        else:
+            self._move(_IDLE)
+            self.reused = True
+            if self.paused:
+                self.resume()
+            self._idle_until = self.loop.time() + self._keep_alive
+            self.arm(self._idle_until)
+            self._owner.recycle(self)
+        response.released()
 
     def _lost(self, why: str) -> TargetFault:
         """What to tell a pending answer when the peer has gone away."""

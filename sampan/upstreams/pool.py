@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sampan.core import Fault
 from sampan.errors import TargetFault
@@ -14,6 +14,7 @@ from sampan.upstreams.dial import Dialer, tls_context
 from sampan.upstreams.head import HeadBlock
 from sampan.upstreams.origin import Clocks, Limits, Origin, Proxy
 from sampan.upstreams.response import Response
+from sampan.upstreams.told import Told
 
 # How long `aclose` waits for the event loop to let go of sockets that are aborted already, in seconds.
 _CLOSING_SECONDS = 1.0
@@ -85,6 +86,36 @@ class Pool:
                 if not (reused and response.stale):
                     raise
             connection = await self._lease(clocks, total_by, fresh=True)
+
+    def ask(
+        self,
+        target: str,
+        *,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        clocks: Clocks,
+        told: Callable[[Told], None],
+    ) -> Told | None:
+        """Send a POST at once over an idle connection, for who does not await but is `told`; None where none is idle.
+
+        The deadline is that of `request`. Raises ValueError for what cannot be sent.
+        """
+        head = self._block.render("POST", target, headers, len(body))
+        connection = self._idle()
+        if connection is None:
+            return None
+        response = Told(connection, clocks, connection.loop.time() + clocks.total, told)
+        connection.start(response, head, body)
+        connection.arm(response.deadline)
+        return response
+
+    def distrust(self) -> None:
+        """An idle connection was closed by its peer, as was seen when it was asked.
+
+        Those that stand idle for longer than it did have most likely gone the same way.
+        """
+        for connection in list(self._free):
+            connection.abort()
 
     async def connect(self, clocks: Clocks) -> None:
         """Open a connection and close it again: what a probe needs to know. Raises TargetFault."""

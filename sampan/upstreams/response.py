@@ -47,7 +47,9 @@ class Response:
         "_first_by",
         "_headed",
         "_over",
+        "_parts",
         "_seen",
+        "_size",
         "_taken",
         "_total_by",
         "_waiter",
@@ -73,6 +75,8 @@ class Response:
         self._headed = False
         self._over = False
         self._fault: TargetFault | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self.bodiless = bodiless
         self.drained = False
@@ -135,21 +139,31 @@ class Response:
 
         Raises TargetFault, MALFORMED for a longer one.
         """
-        length = self.headers.get("content-length", "")
-        if not self.bodiless and length.isdecimal() and int(length) > limit:
-            self._refuse_size(limit)
-        parts: list[bytes] = []
-        size = 0
-        while not self._over or self._chunks:
-            if not self._chunks:
-                await self._wait()
-                continue
+        while (body := self.gather(limit)) is None:
+            await self._wait()
+        return body
+
+    def gather(self, limit: int) -> bytes | None:
+        """What `read` returns, once it is there; None before. Takes in what has come. Raises as `read` does."""
+        parts = self._parts
+        if self._over and not parts and len(self._chunks) == 1 and self._fault is None:
+            body = self._chunks.popleft()
+            if len(body) > limit:
+                self._refuse_size(limit)
+            return body
+        if not parts:
+            length = self.headers.get("content-length", "")
+            if not self.bodiless and length.isdecimal() and int(length) > limit:
+                self._refuse_size(limit)
+        while self._chunks:
             chunk = self._take()
             self._seen = True
-            size += len(chunk)
-            if size > limit:
+            self._size += len(chunk)
+            if self._size > limit:
                 self._refuse_size(limit)
             parts.append(chunk)
+        if not self._over:
+            return None
         if self._fault is not None:
             raise self._fault
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -257,6 +271,9 @@ class Response:
             self._fault = fault
             self._wire = None
         self.wake()
+
+    def released(self) -> None:
+        """The answer is complete, and its connection may be asked again."""
 
     def overdue(self, now: float) -> TargetFault:
         """Which clock ran out."""

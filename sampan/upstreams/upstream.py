@@ -6,19 +6,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import msgspec
 
-from sampan.core import Call, Continuing, Dialect, Event, Fault, Preparer
+from sampan.core import Call, Continuing, Dialect, Event, Fault, Outcome, Preparer
 from sampan.dialects import Watch, fields, handover
 from sampan.dialects.sse import FrameBuffer
 from sampan.dialects.translation.manners import Manner, is_count
 from sampan.dialects.translation.terms import ANSWER_TOKENS
-from sampan.errors import Rejected, TargetFault
+from sampan.errors import Rejected, SampanError, TargetFault
 from sampan.upstreams.faults import classify
 from sampan.upstreams.origin import Clocks
 from sampan.upstreams.pool import Pool
 from sampan.upstreams.response import Response
+from sampan.upstreams.told import Told
 
 ANSWER_LIMIT = 256 * 1024 * 1024  # ten 4K pictures in base64; a longer answer is no answer
 REFUSAL_LIMIT = 1024 * 1024
@@ -91,11 +93,55 @@ class HttpUpstream:
         messages, said = await self._messages(call, model, manner)
         response = await self._request(call, messages, model, "application/json")
         try:
-            kept = await self._accept(call, messages, response)
-            body, usage = manner.whole(call, messages, await response.read(ANSWER_LIMIT))
-            return Event(body, content=True, usage=usage, headers=kept + said)
+            return self._conclude(call, messages, response, await response.read(_limit(response)), said)
         finally:
             response.close()
+
+    def ask(self, call: Call, model: str | None, done: Callable[[Outcome], None]) -> Callable[[], None] | None:
+        """`fetch` for who does not await: sends the call at once and calls `done`, with None where all is yet to do.
+
+        Returns how to give it up, or None where nothing was sent, for what takes more than handing on and looking at.
+        """
+        manner = self._manners[call.dialect]
+        if not manner.straight or self._awake is not None or call.partial:
+            return None
+        messages = b"" if manner.messages is None else call.body
+        if messages and self._preparer is not None and self._preparer.is_needed(messages, plain=call.plain):
+            return None
+        response = self._pool.ask(
+            manner.path(call),
+            headers=_headers(call, "application/json"),
+            body=manner.body(call, messages, model),
+            clocks=self._clocks_of(call),
+            told=partial(self._told, call, messages, done),
+        )
+        return None if response is None else response.close
+
+    def _told(self, call: Call, messages: bytes, done: Callable[[Outcome], None], response: Told) -> None:
+        """Something of the answer is here, or its end."""
+        outcome: Outcome = None
+        try:
+            if response.stale:
+                self._pool.distrust()
+            elif response.headed:
+                body = response.gather(_limit(response))
+                if body is None:
+                    response.expect_more()
+                    return
+                outcome = self._conclude(call, messages, response, body, ())
+            elif response.fault is not None:
+                outcome = response.fault
+        except Exception as error:
+            outcome = error
+        response.close()
+        done(outcome)
+
+    def _conclude(self, call: Call, messages: bytes, response: Response, body: bytes, said: Headers) -> Event:
+        """The event of a whole answer. Raises for any that is not of the kind that was asked for."""
+        if response.status != 200:
+            raise self._refusal(call, response, body)
+        body, usage = self._manners[call.dialect].whole(call, messages, body)
+        return Event(body, True, usage, _kept(response) + said)
 
     async def attempt(self, call: Call, model: str | None) -> AsyncGenerator[Event, None]:
         if not call.stream:
@@ -118,7 +164,7 @@ class HttpUpstream:
         if call.partial:
             messages = handover.continued(messages, call.partial, asked=self.continues is Continuing.ASK)
         preparer = self._preparer
-        if preparer is None or not preparer.is_needed(messages, plain=call.plain):
+        if preparer is None or not preparer.is_needed(messages):
             return messages, ()
         prepared = await preparer.prepare(call, messages, model or call.model)
         return prepared.body, ((RECEIPT, prepared.receipt),) if prepared.receipt else ()
@@ -127,24 +173,26 @@ class HttpUpstream:
         if self._awake is not None:
             await self._awake()
         manner = self._manners[call.dialect]
-        headers = [("content-type", call.content_type), ("accept", accept), *call.headers.items()]
         body = manner.body(call, messages, model)
         clocks = self._clocks_of(call)
+        headers = _headers(call, accept)
         return await self._pool.request("POST", manner.path(call), headers=headers, body=body, clocks=clocks)
 
     async def _accept(self, call: Call, messages: bytes, response: Response) -> Headers:
-        """The headers worth handing on, of an answer of the kind that was asked for. Raises for any other."""
+        """The headers worth handing on, of an answer that streams. Raises for any other."""
         if response.status != 200:
-            error = classify(response.status, response.headers, await response.read(REFUSAL_LIMIT))
-            refusal = self._manners[call.dialect].refusal
-            if refusal is not None and isinstance(error, Rejected):
-                raise Rejected(error.status, refusal(error.body), {"content-type": "application/json"})
-            raise error
-        headers = response.headers
-        streams = headers.get("content-type", "").lower().startswith("text/event-stream")
-        if streams != call.stream:
-            raise await self._wrong_kind(call, messages, response, streams)
-        return tuple([(name, value) for name, value in headers.items() if name.startswith(RATE_HEADERS)])
+            raise self._refusal(call, response, await response.read(REFUSAL_LIMIT))
+        if not _streams(response):
+            raise await self._wrong_kind(call, messages, response)
+        return _kept(response)
+
+    def _refusal(self, call: Call, response: Response, body: bytes) -> SampanError:
+        """What to raise for an answer that is not 200."""
+        error = classify(response.status, response.headers, body)
+        refusal = self._manners[call.dialect].refusal
+        if refusal is not None and isinstance(error, Rejected):
+            return Rejected(error.status, refusal(error.body), {"content-type": "application/json"})
+        return error
 
     def _clocks_of(self, call: Call) -> Clocks:
         tokens = call.answer_tokens or (ANSWER_TOKENS if call.dialect in LIMITLESS else 0)
@@ -153,10 +201,8 @@ class HttpUpstream:
             return self._clocks
         return replace(self._clocks, first_event=self._clocks.first_event + extra)
 
-    async def _wrong_kind(self, call: Call, messages: bytes, response: Response, streams: bool) -> TargetFault:
-        """A stream where a body was asked for, or the other way round; an error in it says more than its type."""
-        if streams:
-            return TargetFault(Fault.MALFORMED, "a stream where none was asked for")
+    async def _wrong_kind(self, call: Call, messages: bytes, response: Response) -> TargetFault:
+        """A body where a stream was asked for; an error in it says more than its type."""
         try:
             self._manners[call.dialect].whole(call, messages, await response.read(REFUSAL_LIMIT))
         except TargetFault as fault:
@@ -209,6 +255,28 @@ class HttpUpstream:
 
     async def aclose(self) -> None:
         await self._pool.aclose()
+
+
+def _headers(call: Call, accept: str) -> list[tuple[str, str]]:
+    return [("content-type", call.content_type), ("accept", accept), *call.headers.items()]
+
+
+def _streams(response: Response) -> bool:
+    return response.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+def _limit(response: Response) -> int:
+    """Bytes of the body to a call that does not stream, by its head. Raises `TargetFault` for a stream."""
+    if response.status != 200:
+        return REFUSAL_LIMIT
+    if _streams(response):
+        raise TargetFault(Fault.MALFORMED, "a stream where none was asked for")
+    return ANSWER_LIMIT
+
+
+def _kept(response: Response) -> Headers:
+    """The headers worth handing on."""
+    return tuple([header for header in response.headers.items() if header[0].startswith(RATE_HEADERS)])
 
 
 class _Pace:

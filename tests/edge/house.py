@@ -43,7 +43,7 @@ class House:
         self.database = Database(folder)
         self.objects = Objects(self.database, lambda: NOW)
         rooms = Rooms(
-            run=self.run,
+            start=lambda incoming, codec, exchange: self.run(incoming, codec),
             refuse=self.refuse,
             authenticate=self.authenticate,
             models=lambda: {"claude-x": (Operation.TEXT,), "m/y": (Operation.GENERATE,)},

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.core import Incoming
-from sampan.edge.wire import AHEAD_LIMIT, HEAD_LIMIT, SMALL_BODY, Exchange, Wire
+from sampan.edge.exchange import Exchange
+from sampan.edge.wire import AHEAD_LIMIT, HEAD_LIMIT, SMALL_BODY, Wire
 
 LIMIT = 200_000
 Taken = list[tuple[str, str, bytes]]

@@ -61,6 +61,8 @@ class Manner:
     messages: Callable[[Call], bytes] | None = None
     refusal: Callable[[bytes], bytes] | None = None
     count: Callable[[bytes], tuple[bytes, Usage]] | None = None
+    straight: bool = False
+    """Whether the server speaks the caller's dialect, and what it says goes back as it came."""
 
 
 def manners(dialect: Dialect, terms: Terms) -> Mapping[Dialect, Manner]:
@@ -149,6 +151,7 @@ def _to_messages(terms: Terms) -> Mapping[Dialect, Manner]:
             messages=_own_body,
             body=_named,
             whole=own,
+            straight=True,
             watch=lambda call, messages: watched(call, anthropic.MessageWatch()),
         ),
         Dialect.OPENAI_CHAT: Manner(
@@ -211,6 +214,7 @@ def _to_chat(terms: Terms) -> Mapping[Dialect, Manner]:
             body=straight,
             whole=lambda call, messages, answer: (answer, openai_chat.check(answer)),
             watch=lambda call, messages: openai_chat.watch(call),
+            straight=True,
         ),
         Dialect.ANTHROPIC: Manner(
             path=path,
