@@ -20,6 +20,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from sampan.core import Answer, Incoming
 from sampan.edge.exchange import Exchange
+from sampan.edge.heads import KnownHead
 
 SMALL_BODY = 65_536
 """Bytes of a body that is waited for before anybody is asked; a larger one is worth a look at its head first."""
@@ -114,6 +115,7 @@ class Wire(asyncio.Protocol):
         "_host",
         "_incoming",
         "_keep",
+        "_known",
         "_left_over",
         "_limit",
         "_overrun",
@@ -141,6 +143,7 @@ class Wire(asyncio.Protocol):
         self._state = _HEAD
         self._exchange: Exchange | None = None
         self._incoming: Incoming | None = None
+        self._known: KnownHead | None = None
         self._held = b""  # of a head that is not whole
         self._left_over = b""  # what came behind the request that is being answered
         self._body: list[bytes] = []
@@ -189,7 +192,8 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         state = self._state
         if state is _HEAD:
-            self._take_head(data)
+            if self._known is None or not self._take_known(self._known, data):
+                self._take_head(data)
         elif state is _ANSWERING:
             self._left_over += data
             if len(self._left_over) > AHEAD_LIMIT and not self._paused:
@@ -247,9 +251,26 @@ class Wire(asyncio.Protocol):
         if not self._past_head:
             self._refuse(400, "this is no HTTP request: a head whose end is not clear")
             return
+        self._known = None
         self._open(data[:end].decode("latin-1").split("\r\n"), upgrade=upgrade)
+        if self._state is _BODY and self._keep and self.chunks and not self._afresh and self._incoming is not None:
+            self._known = KnownHead.of(data[: end + 4], self._incoming)
         if len(data) > end + 4 and self._state is not _CLOSED:
             self.data_received(data[end + 4 :])
+
+    def _take_known(self, known: KnownHead, data: bytes) -> bool:
+        """Whether this is a whole request with the head of the one before, which need not be taken apart again.
+
+        The parser is left out of it, and stands where it stood: before a request.
+        """
+        incoming = None if self._held else known.read(data, SMALL_BODY)
+        if incoming is None or len(incoming.body) > self._desk.limit(incoming.path):
+            return False
+        self._keep = not self._host.stopping
+        self._exchange = exchange = Exchange(self)
+        self._state = _ANSWERING  # from HEAD, which is legal
+        self._begin(incoming, exchange)
+        return True
 
     def _open(self, lines: list[str], *, upgrade: bool) -> None:
         """Decides on a head that the parser has accepted: `lines` without ends, the request line first."""
