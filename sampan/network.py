@@ -134,14 +134,14 @@ class NetworkBuilder:
         probers: list[Prober] = []
         probes = self._config.probes
         for name, settings in self._config.upstreams.items():
-            upstreams[name] = self._upstream(name, settings)
+            upstream = upstreams[name] = self._upstream(name, settings)
             probed = settings.probe != "off" and probes.interval > 0
             wakes: list[Prober] = []
             breakers = self._breakers(name, settings.dialect, self._config.breaker.delay, probed, wakes)
-            guards[name] = Guard(upstreams[name], breakers, self._bulkhead(name, settings), upstreams[name].ask)
+            guards[name] = Guard(upstreams[name], breakers, self._bulkhead(name, settings), upstream.ask)
             if probed:
                 prober = Prober(
-                    upstreams[name], breakers.values(), probes.interval, clock=time.monotonic, observe=self._probed
+                    upstream, breakers.values(), probes.interval, clock=time.monotonic, observe=self._probed
                 )
                 wakes.append(prober)
                 probers.append(prober)
