@@ -18,7 +18,8 @@ import pytest
 import torch
 import transformers
 from PIL import Image
-from tiny_models import shared, tiny
+from tiny_exports import alter, exported_painter, exported_talker
+from tiny_models import tiny
 
 from sampan.engines.export import manifest
 from sampan.engines.export.__main__ import main
@@ -41,38 +42,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def build_picture(into: Path) -> None:
-    """A checkpoint whose transformer is cut to one block (each costs the exporter ten seconds), and its exports."""
-    shutil.copytree(tiny("qwen-image"), into / "model")
-    alter(into / "model" / "transformer" / "config.json", num_layers=1)
-    build_exports(into)
-
-
-def build_text(into: Path) -> None:
-    """The same of a language model."""
-    shutil.copytree(tiny("qwen3-vl"), into / "model")
-    config = into / "model" / "config.json"
-    alter(config, text_config=json.loads(config.read_text())["text_config"] | {"num_hidden_layers": 1})
-    build_exports(into)
-
-
-def build_exports(into: Path) -> None:
-    main([str(into / "model"), "--to", "onnx"])
-    main([str(into / "model.onnx"), "--to", "openvino", "--into", str(into / "model.openvino")])
-
-
-def alter(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
 @pytest.fixture(scope="module")
 def picture() -> Path:
-    return shared("export-of-qwen-image", "export", build_picture)
+    return exported_painter()
 
 
 @pytest.fixture(scope="module")
 def text() -> Path:
-    return shared("export-of-qwen3-vl", "export", build_text)
+    return exported_talker()
 
 
 def draw(pipeline: Any, width: int) -> Any:

@@ -124,6 +124,11 @@ def open_decoder(model: Path, to: Target, **given: Any) -> Decoder:
     return Decoder(_open_beside(model, to, "vae-decoder", given))
 
 
+def open_text(model: Path, to: Target, **given: Any) -> SlotText:
+    """The language model as it was exported beside the checkpoint in the folder `model`; see `open_transformer`."""
+    return SlotText(_open_beside(model, to, "text", given))
+
+
 def _open_beside(model: Path, to: Target, name: str, given: Mapping[str, Any]) -> tuple[Part, Network]:
     folder = beside(model, to)
     if not folder.is_dir():
@@ -269,6 +274,46 @@ class TextModel:
         for whole, layer in zip(added, layers or (), strict=False):
             whole[marks.cpu()] = layer.detach().float().cpu()
         return {"deep": added.numpy()}
+
+
+class SlotText(TextModel):
+    """The same for the cache of `qwen_vl`, whose rows are of different length: it tells where each of them stands.
+
+    The past is handed over with every pass, so a token costs a copy of what its conversation holds.
+    """
+
+    def __call__(
+        self,
+        inputs_embeds: Any,
+        position_ids: Any,
+        past_key_values: Any,
+        attention_mask: Any = None,
+        visual_pos_masks: Any = None,
+        deepstack_visual_embeds: Any = (),
+        **ignored: Any,
+    ) -> Any:
+        """As `TextModel`; `attention_mask` [rows, 1, tokens, reach] says with its last side how far rows are read."""
+        import torch
+
+        tokens, reach = inputs_embeds.shape[1], attention_mask.shape[-1]
+        floor = torch.finfo(torch.float32).min
+        known = torch.arange(reach) < past_key_values.starts.cpu()[:, None, None, None]
+        later = torch.full((tokens, tokens), floor).triu(1)
+        like = inputs_embeds.new_empty(0, self._heads, 0, self._size)
+        pairs = [past_key_values.known(layer, like) for layer in range(self._layers)]
+        keys, values = (_array(torch.stack(parts)) for parts in zip(*pairs, strict=True))
+        given = {
+            "embeds": _array(inputs_embeds),
+            "places": position_ids[-3:].cpu().numpy(),
+            "past_mask": _array(torch.where(known, 0.0, floor).expand(-1, 1, tokens, -1)),
+            "mask": _array(later.expand(inputs_embeds.shape[0], 1, tokens, tokens)),
+            "past_keys": keys,
+            "past_values": values,
+        }
+        made = self._network.run(given | self._added(inputs_embeds, visual_pos_masks, deepstack_visual_embeds))
+        for layer, (keys, values) in enumerate(zip(made["keys"], made["values"], strict=True)):
+            past_key_values.update(_tensor(keys, inputs_embeds), _tensor(values, inputs_embeds), layer)
+        return SimpleNamespace(last_hidden_state=_tensor(made["states"], inputs_embeds))
 
 
 def _array(tensor: Any) -> Any:

@@ -31,14 +31,14 @@ class Aim:
         # Where they follow one another no list is sent to the device: a recorded step may not wait for the CPU.
         count = torch.arange(self.first, self.first + self.rows, device=positions.device)
         self._slots = (count if self.consecutive else torch.tensor(list(slots))).unsqueeze(1)
-        self._positions = positions
+        self.positions = positions
         self._on: dict[Any, tuple[Any, Any]] = {}
 
     def on(self, device: Any) -> tuple[Any, Any]:
         """The slots, [rows, 1], and the positions on a device: layers may live on several."""
         found = self._on.get(device)
         if found is None:
-            found = self._slots.to(device, non_blocking=True), self._positions.to(device, non_blocking=True)
+            found = self._slots.to(device, non_blocking=True), self.positions.to(device, non_blocking=True)
             self._on[device] = found
         return found
 
@@ -102,6 +102,25 @@ class SlotCache:
         slots, positions = aim.on(keys.device)
         for part, made in zip(pair, (keys, values), strict=True):
             part[slots, :, positions] = made.transpose(1, 2)
+        return _read(pair[0], aim, slots), _read(pair[1], aim, slots)
+
+    @property
+    def starts(self) -> Any:
+        """The first position that each row of the coming pass writes, [rows]: before it lies what is known of it."""
+        assert self._aim is not None
+        return self._aim.positions[:, 0]
+
+    def known(self, layer: int, like: Any) -> tuple[Any, Any]:
+        """What the rows of the coming pass may read of a layer before they write, [rows, heads, reach, size] each.
+
+        For a model that is not the library's and is handed its past. `like` has the heads and the size of the layer.
+        """
+        aim = self._aim
+        assert aim is not None
+        pair = self._layers.get(layer)
+        if pair is None:
+            pair = self._layers[layer] = (self._room(like), self._room(like))
+        slots, _ = aim.on(like.device)
         return _read(pair[0], aim, slots), _read(pair[1], aim, slots)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:

@@ -63,20 +63,28 @@ class Runner:
     """The model and its cache. Used by one thread, in `torch.inference_mode`."""
 
     def __init__(
-        self, model: Any, cache: SlotCache, *, eye: Mapping[str, Any], batches: Sequence[int] = (), graphs: bool = False
+        self,
+        model: Any,
+        cache: SlotCache,
+        *,
+        eye: Mapping[str, Any],
+        text: Any = None,
+        batches: Sequence[int] = (),
+        graphs: bool = False,
     ) -> None:
-        """`eye`: `mean`, `std`, `scale` and `frames` of the pictures' patches. `batches`: the row counts that steps are
-        filled up to, ascending, so that shapes are few; none of them: any shape goes. `graphs`: steps are recorded."""
+        """`text` stands for the model's own language model, where that was exported. `eye`: `mean`, `std`, `scale` and
+        `frames` of the pictures' patches. `batches`: the row counts that steps are filled up to, ascending, so that
+        shapes are few; none of them: any shape goes. `graphs`: steps are recorded."""
         self.cache = cache
         self._model = model
         self._inner = model.model
-        self._text = model.model.language_model
+        self._text = model.model.language_model if text is None else text
         self._head = model.get_output_embeddings()
         self._embed = model.get_input_embeddings()
         self._eye = eye
         self._batches = tuple(batches)
         self._fixed = bool(self._batches)
-        self._additive = self._text.config._attn_implementation == "eager"
+        self._additive = model.model.language_model.config._attn_implementation == "eager"
         self._graphs = Graphs(self._decode, self.device) if graphs and self.device.type == "cuda" else None
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sampan.config import ModelSettings
+from sampan.engines.export.runtime import open_text
 from sampan.engines.ledger import GIB
 from sampan.engines.options import Options
 from sampan.engines.qwen_vl import eye, weights
@@ -24,6 +25,7 @@ Say: TypeAlias = Callable[[str], None]
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 ATTENTIONS = ("auto", "flash", "sdpa", "eager")
 QUANTIZATIONS = ("none", "int8", "int4", "fp8")
+RUNTIMES = ("torch", "onnx", "openvino")
 DTYPES = {"auto": "auto", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 # What a quantised checkpoint's `quant_method` needs besides PyTorch and transformers: module, and name to install.
 PACKAGES = {
@@ -53,6 +55,7 @@ class Loaded:
     ends: frozenset[int]
     context: int
     defaults: Mapping[str, Any]
+    text: Any = None  # the language model as it was exported, where that is to run
 
     @property
     def vocabulary(self) -> int:
@@ -70,7 +73,7 @@ def load(options: Options, say: Say) -> Loaded:
     size = weights.verify(folder)
     say("starting the libraries")
     torch, transformers = _libraries()
-    devices = place(settings.device, settings.offload)
+    devices = place(settings.device if settings.runtime == "torch" else "cpu", settings.offload)
     need = Need(int(size * _share(config, settings.quantization)), cache_size(config, settings))
     devices.claim(options.ledger, options.name or "qwen_vl", int(settings.memory * GIB) or need.all)
     devices.check(need, settings.quantization)
@@ -87,12 +90,22 @@ def load(options: Options, say: Say) -> Loaded:
         ends=frozenset([ends] if isinstance(ends, int) else ends or [tokenizer.eos_token_id]),
         context=_context(config, settings),
         defaults=generation.to_diff_dict(),
+        text=None if settings.runtime == "torch" else _exported(torch, settings, model),
     )
+
+
+def _exported(torch: Any, settings: ModelSettings, model: Any) -> Any:
+    """The language model in another runtime. torch keeps the eye, the embeddings and the head, no more."""
+    text = open_text(Path(settings.model), "openvino" if settings.runtime == "openvino" else "onnx")
+    model.model.language_model.layers = torch.nn.ModuleList()
+    return text
 
 
 def _exact(settings: ModelSettings, devices: Devices, need: Need) -> ModelSettings:
     """Where nobody has said otherwise, a CPU that knows no bf16 is given fp32, if there is room for twice the bytes."""
     roomy = 2 * need.weights <= devices.free
+    if settings.runtime != "torch":
+        return replace(settings, dtype="fp32")  # as exports are
     if settings.dtype == "auto" and settings.quantization == "none" and not devices.bfloat16 and roomy:
         log.info("this CPU has no bf16: the model is run in fp32")
         return replace(settings, dtype="fp32")
@@ -147,6 +160,10 @@ def _check(settings: ModelSettings) -> None:
         given = getattr(settings, name)
         if given not in known:
             raise ConfigError(f"{name}: {given!r} is none of {', '.join(known)}")
+    if settings.runtime not in RUNTIMES:
+        raise ConfigError(f"runtime: {settings.runtime!r} is none of {', '.join(RUNTIMES)}")
+    if settings.runtime != "torch" and (settings.quantization != "none" or settings.device not in ("auto", "cpu")):
+        raise ConfigError(f"runtime: what was exported to {settings.runtime} runs unquantised and on the CPU")
     if not settings.model:
         raise ConfigError("model: name the checkpoint that qwen_vl is to run, or its folder")
     if not Path(settings.model).is_dir():

@@ -39,6 +39,7 @@ class QwenModel:
             loaded.model,
             SlotCache(settings.batch, loaded.context, fixed=accelerated),
             eye=loaded.patches.eye,
+            text=loaded.text,
             batches=batches if accelerated else (),
             graphs=settings.compile and len(set(getattr(loaded.model, "hf_device_map", {}).values())) < 2,
         )
