@@ -488,7 +488,7 @@ async def _read_some(reader: asyncio.StreamReader) -> bytes:
 
 
 def parse_ready(answer: bytes) -> tuple[int, str] | None:
-    """(status, stage) of an HTTP answer; None where it is none."""
+    """(status, stage) of an HTTP answer, the stage with what is still cold; None where it is none."""
     head, _, body = answer.partition(b"\r\n\r\n")
     words = head.split(b"\r\n", 1)[0].split(b" ")
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
@@ -497,8 +497,11 @@ def parse_ready(answer: bytes) -> tuple[int, str] | None:
         said = json.loads(body)
     except ValueError:
         said = {}
-    stage = said.get("stage", "") if isinstance(said, dict) else ""
-    return int(words[1]), str(stage)[:200]
+    told = said if isinstance(said, dict) else {}
+    stage, cold = str(told.get("stage", "")), told.get("cold")
+    if isinstance(cold, list) and cold:
+        stage += f" (still cold: {', '.join(map(str, cold[:20]))})"
+    return int(words[1]), stage[:400]
 
 
 class Supervisor:

@@ -481,6 +481,9 @@ def test_any_bytes_are_an_answer_to_ready_or_none(data: bytes) -> None:
         parsed = parse_ready(answer)
         assert parsed is None or isinstance(parsed[0], int)
     assert parse_ready(b"HTTP/1.1 503 No\r\n\r\n" + b'{"stage": "loading"}') == (503, "loading")
+    warming = b"HTTP/1.1 503 No\r\n\r\n" + b'{"stage": "warming up", "cold": ["pictures", "4 at once"]}'
+    assert parse_ready(warming) == (503, "warming up (still cold: pictures, 4 at once)")
+    assert parse_ready(b"HTTP/1.1 200 OK\r\n\r\n" + b'{"stage": "ready", "cold": []}') == (200, "ready")
 
 
 @contextmanager
