@@ -2,23 +2,20 @@
 
 Layout: model_index.json names the parts, `<part>/` holds a config.json and safetensors files, where there are several
 with an index that says which tensor is in which.
-Format of a safetensors file: https://huggingface.co/docs/safetensors/index#format
 """
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from sampan.engines.shards import AGAIN, Tensor, read_header, read_json
 from sampan.errors import ConfigError
 
-_HEADER_MOST = 100_000_000  # bytes, as in safetensors itself
 _SAMPLE = 4096  # bytes of each tensor that are compared
 _WEIGHTED = ("transformer", "text_encoder", "vae")
 _PARTS = ("scheduler", "tokenizer", *_WEIGHTED)
@@ -29,17 +26,6 @@ _SIGNS = {
 }
 GENERATES = "QwenImagePipeline"
 EDITS = ("QwenImageEditPipeline", "QwenImageEditPlusPipeline")
-_AGAIN = "fetch it again: `sampan models verify` says what is wrong, `sampan models fetch` mends it"
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """Where a tensor lies: `begin` and `end` in bytes from the start of its file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +54,7 @@ def inspect(folder: Path, option: str) -> Checkpoint:
     """Looks at every file; `option` is the setting that named the folder. Raises `ConfigError` naming the file."""
     if not folder.is_dir():
         raise ConfigError(f"{option}: there is no folder {folder}; fetch the model first (`sampan models fetch`)")
-    index = _json(folder / "model_index.json")
+    index = read_json(folder / "model_index.json")
     pipeline = index.get("_class_name", "")
     if pipeline not in (GENERATES, *EDITS):
         known = ", ".join((GENERATES, *EDITS))
@@ -76,11 +62,11 @@ def inspect(folder: Path, option: str) -> Checkpoint:
     parts = (*_PARTS, "processor") if pipeline in EDITS else _PARTS
     for part in parts:
         if not isinstance(index.get(part), list):
-            raise ConfigError(f"{folder / 'model_index.json'}: names no {part}; {_AGAIN}")
+            raise ConfigError(f"{folder / 'model_index.json'}: names no {part}; {AGAIN}")
         for sign in _SIGNS.get(part, ("config.json",)):
-            _json(folder / part / sign)
+            read_json(folder / part / sign)
     tensors = {
-        part: [tensor for file in weights(folder / part) for tensor in header(file).values()] for part in _WEIGHTED
+        part: [tensor for file in weights(folder / part) for tensor in read_header(file).values()] for part in _WEIGHTED
     }
     sizes = {part: sum(tensor.end - tensor.begin for tensor in found) for part, found in tensors.items()}
     largest = max(tensors["transformer"], key=lambda tensor: tensor.end - tensor.begin)
@@ -93,44 +79,18 @@ def inspect(folder: Path, option: str) -> Checkpoint:
 def weights(folder: Path) -> list[Path]:
     """The safetensors files of a part, those that its index names where it has one. Raises `ConfigError`."""
     for index in sorted(folder.glob("*.safetensors.index.json")):
-        named = _json(index).get("weight_map")
+        named = read_json(index).get("weight_map")
         if not isinstance(named, dict) or not named:
-            raise ConfigError(f"{index}: is no index of weights; {_AGAIN}")
+            raise ConfigError(f"{index}: is no index of weights; {AGAIN}")
         files = [folder / name for name in sorted({str(name) for name in named.values()})]
         for file in files:
             if not file.is_file():
-                raise ConfigError(f"{file}: is not there, and {index.name} names it; {_AGAIN}")
+                raise ConfigError(f"{file}: is not there, and {index.name} names it; {AGAIN}")
         return files
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise ConfigError(f"{folder}: holds no safetensors file; {_AGAIN}")
+        raise ConfigError(f"{folder}: holds no safetensors file; {AGAIN}")
     return files
-
-
-def header(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises `ConfigError` for one that is cut off or no such file."""
-    try:
-        with file.open("rb") as opened:
-            size = os.fstat(opened.fileno()).st_size
-            start = opened.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= min(_HEADER_MOST, size - 8):
-                raise ConfigError(f"{file}: is no safetensors file, or its beginning is lost; {_AGAIN}")
-            told = msgspec.json.decode(opened.read(length))
-        tensors = dict(_tensors(told, 8 + length))
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read ({type(error).__name__}); {_AGAIN}") from None
-    end = max((tensor.end for tensor in tensors.values()), default=8 + length)
-    if end != size:
-        raise ConfigError(f"{file}: has {size:,} bytes where its header says {end:,}; {_AGAIN}")
-    return tensors
-
-
-def _tensors(told: Mapping[str, Any], base: int) -> Iterator[tuple[str, Tensor]]:
-    for name, about in told.items():
-        if name != "__metadata__":
-            begin, end = about["data_offsets"]
-            yield name, Tensor(about["dtype"], tuple(about["shape"]), base + int(begin), base + int(end))
 
 
 def alike(one: Path, other: Path) -> bool:
@@ -138,10 +98,10 @@ def alike(one: Path, other: Path) -> bool:
 
     A tensor that was trained further differs all over, so a sample of each tells; reading 16 GB twice would not do.
     """
-    if _json(one / "config.json") != _json(other / "config.json"):
+    if read_json(one / "config.json") != read_json(other / "config.json"):
         return False
     files = [
-        {name: (file, tensor) for file in weights(part) for name, tensor in header(file).items()}
+        {name: (file, tensor) for file in weights(part) for name, tensor in read_header(file).items()}
         for part in (one, other)
     ]
     if files[0].keys() != files[1].keys():
@@ -154,15 +114,6 @@ def _sample(file: Path, tensor: Tensor) -> tuple[str, tuple[int, ...], bytes]:
         middle = (tensor.begin + tensor.end - _SAMPLE) // 2
         opened.seek(max(tensor.begin, middle))
         return tensor.dtype, tensor.shape, opened.read(min(_SAMPLE, tensor.end - tensor.begin))
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
-    except FileNotFoundError:
-        raise ConfigError(f"{file}: is not there; {_AGAIN}") from None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read ({type(error).__name__}); {_AGAIN}") from None
 
 
 def _release(folder: Path) -> dict[str, Any]:

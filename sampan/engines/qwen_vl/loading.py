@@ -17,6 +17,7 @@ from sampan.engines.options import Options
 from sampan.engines.qwen_vl import eye, weights
 from sampan.engines.qwen_vl.devices import Devices, Need, place
 from sampan.engines.qwen_vl.prompts import PAD, Patches, read_patches
+from sampan.engines.shards import read_json
 from sampan.errors import ConfigError
 
 Say: TypeAlias = Callable[[str], None]
@@ -172,7 +173,7 @@ def _check(settings: ModelSettings) -> None:
 
 def _config(folder: Path, quantization: str) -> Mapping[str, Any]:
     """config.json, once it is clear that this can be loaded."""
-    config = weights.read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     family = config.get("model_type")
     if family not in FAMILIES:
         raise ConfigError(f"{folder} is a {family!r} model; qwen_vl runs {', '.join(FAMILIES)}")
