@@ -24,6 +24,7 @@ from PIL import Image
 
 from tests.tiny_models import tiny
 
+pytestmark = pytest.mark.timeout(600)  # a test that restarts an engine waits for torch to be imported several times
 WARM = 300.0  # seconds; four engines load at once, two of them torch, on a machine that is busy with other things
 ASKED: list[Any] = [{"role": "user", "content": "Say something. 说点什么。"}]
 ENGINES = """
@@ -195,8 +196,8 @@ def test_when_qwen_is_killed_the_cpu_engines_answer_and_it_comes_back(house: Gat
         assert told(house)[:2] == ("reader", "degraded")
         assert drawn(house)[:2] == ("sketcher", "degraded")
         house.wait_ready(WARM)
-        eventually(lambda: told(house)[0] == "vl", what="Qwen to be asked again")
-        eventually(lambda: drawn(house)[0] == "painter", what="Qwen to be asked again")
+        eventually(lambda: told(house)[0] == "vl", WARM, what="Qwen to be asked again")
+        eventually(lambda: drawn(house)[0] == "painter", WARM, what="Qwen to be asked again")
     finally:
         clouds.open()
 
@@ -239,7 +240,7 @@ def test_a_corrupt_shard_is_told_in_words_and_mended_without_help(house: Gateway
         assert told(house)[:2] == ("reader", "degraded")
         shard.write_bytes(whole)
         house.wait_ready(WARM)
-        eventually(lambda: told(house)[0] == "vl", what="Qwen to be asked again")
+        eventually(lambda: told(house)[0] == "vl", WARM, what="Qwen to be asked again")
     finally:
         shard.write_bytes(whole)
         clouds.open()
