@@ -173,6 +173,10 @@ class Attempt(msgspec.Struct, frozen=True):
         return f"{self.upstream}={'outrun' if self.outrun else self.fault or 'ok'}"
 
 
+RECEIPT = "x-sampan-receipt"
+"""The header, among those of an event, that tells what became of each picture and document."""
+
+
 class Event(msgspec.Struct, frozen=True):
     """Whole SSE frames, or a whole body, as they go to the caller.
 

@@ -26,8 +26,7 @@ import msgspec
 
 from sampan.core import Dialect, Fault, Usage
 from sampan.dialects import sse
-from sampan.dialects.fields import UNREADABLE
-from sampan.dialects.handover_responses import ResponsesSeam
+from sampan.dialects.handover_responses import BROKEN, ResponsesSeam
 from sampan.dialects.overlap import Overlap
 from sampan.dialects.translation.asked import tokens_in
 from sampan.errors import TargetFault
@@ -37,7 +36,6 @@ GO_ON = (
     "Repeat nothing and comment on nothing. 你的回答因连接中断而断开,请从断开处的下一个字接着写,不要重复,不要说明。"
 )
 OPT_IN = "server-side-fallback-"  # the published beta whose clients know the `fallback` block
-BROKEN = (*UNREADABLE, LookupError, TypeError, AttributeError, ValueError)  # what frames of another shape raise
 
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -55,9 +56,8 @@ def house_signer(data: Path) -> Signer:
                 file.write(made)
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(draft, path)  # not over one that somebody else has just made
-        except FileExistsError:
-            pass
+            with suppress(FileExistsError):  # one that somebody else has just made is as good
+                os.link(draft, path)
         except OSError as error:
             raise ReleaseError(f"The key {path} cannot be written: {error.strerror}") from None
         finally:

@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from sampan.core import Call, Continuing, Dialect, Event, Fault, Outcome, Preparer
+from sampan.core import RECEIPT, Call, Continuing, Dialect, Event, Fault, Outcome, Preparer
 from sampan.dialects import Watch, fields, handover
 from sampan.dialects.sse import FrameBuffer
 from sampan.dialects.translation.manners import Manner, is_count
@@ -34,7 +34,6 @@ LONGEST_ANSWER = 10_000_000  # JSON has integers that no clock can hold
 LIMITLESS = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES})
 
 PACE_SECONDS = 5.0
-RECEIPT = "x-sampan-receipt"
 ESTIMATED = (("x-sampan-count", "estimated"),)
 RATE_HEADERS = ("anthropic-ratelimit-", "x-ratelimit-")
 Headers = tuple[tuple[str, str], ...]

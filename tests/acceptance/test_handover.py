@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import threading
@@ -42,7 +43,8 @@ class Talker:
         self.thread.join(10)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        # A gateway that has what it wants, or was let down on purpose, hangs up.
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 length = int(head.split("content-length: ")[1].split("\r\n")[0]) if "content-length" in head else 0
@@ -53,10 +55,6 @@ class Talker:
                 if not await self._say(body, writer, chat="/chat/" in path, sick="/cloud/" in path):
                     return
                 writer.write(b"0\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
 
     async def _say(self, body: dict[str, Any], writer: asyncio.StreamWriter, *, chat: bool, sick: bool) -> bool:
         turns = body["messages"]

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import io
 import json
-import struct
 import warnings
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from sampan.engines.qwen_image.scene import Finished, Scene, kept_outside
+from sampan.engines.upright import UNREADABLE, upright
 from sampan.errors import InternalError, InvalidRequest
 
 PIXELS_MOST = 50_000_000
@@ -66,22 +65,8 @@ def open_picture(data: bytes, param: str) -> Image.Image:
             if image.width * image.height > PIXELS_MOST:
                 raise InvalidRequest("pictures of more than 50 megapixels are not read", param=param)
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            alpha = "A" in upright.getbands() or "transparency" in upright.info
-            return upright.convert("RGBA" if alpha else "RGB")
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        LookupError,
-        TypeError,
-        EOFError,
-        MemoryError,
-        OverflowError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as broken:
+            return upright(image)
+    except UNREADABLE as broken:
         raise InvalidRequest("is no readable PNG, JPEG or WebP", param=param) from broken
 
 

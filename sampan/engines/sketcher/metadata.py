@@ -10,14 +10,14 @@ import base64
 import binascii
 import io
 import json
-import struct
 import warnings
 import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
+from sampan.engines.upright import UNREADABLE, upright
 from sampan.errors import InvalidRequest
 
 PIXELS_MOST = 50_000_000
@@ -46,23 +46,8 @@ def open_picture(data: bytes, param: str) -> Opened:
                 raise InvalidRequest(f"{param}: pictures of more than 50 megapixels are not read.", param=param)
             scene = _scene(image)
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            alpha = "A" in upright.getbands() or "transparency" in upright.info
-            return Opened(upright.convert("RGBA" if alpha else "RGB"), scene)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-        EOFError,
-        MemoryError,
-        OverflowError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as broken:
+            return Opened(upright(image), scene)
+    except UNREADABLE as broken:
         raise InvalidRequest(f"{param}: this is not a readable PNG, JPEG or WebP picture.", param=param) from broken
 
 
