@@ -115,10 +115,17 @@ def engines(gateway: Gateway) -> dict[str, Any]:
     return dict(gateway.http("GET", "/ready", key=None).json["engines"])
 
 
-def kill(gateway: Gateway, kind: str) -> None:
-    pid = pid_of(gateway, kind)
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+def kill(gateway: Gateway, *kinds: str) -> None:
+    """All are looked up before the first dies: a list of processes that is read while one ends may miss another."""
+    found: dict[str, int] = {}
+
+    def all_found() -> bool:
+        found.update({kind: pid for kind in kinds if (pid := pid_of(gateway, kind)) is not None})
+        return len(found) == len(kinds)
+
+    eventually(all_found, WARM, what=f"processes of {kinds} (seen before: {engines(gateway)})")
+    for pid in found.values():
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_the_best_tier_comes_first(house: Gateway, clouds: Cloud) -> None:
@@ -190,8 +197,7 @@ def test_pictures_stream_and_are_edited_outside_of_nothing(house: Gateway) -> No
 def test_when_qwen_is_killed_the_cpu_engines_answer_and_it_comes_back(house: Gateway, clouds: Cloud) -> None:
     clouds.close()
     try:
-        for kind in ("qwen_vl", "qwen_image"):
-            kill(house, kind)
+        kill(house, "qwen_vl", "qwen_image")
         eventually(lambda: engines(house)["vl"]["state"] != "warm", what="the death to be seen")
         assert told(house)[:2] == ("reader", "degraded")
         assert drawn(house)[:2] == ("sketcher", "degraded")
@@ -203,6 +209,7 @@ def test_when_qwen_is_killed_the_cpu_engines_answer_and_it_comes_back(house: Gat
 
 
 def test_a_text_that_the_cloud_breaks_off_is_gone_on_with_at_home(house: Gateway, clouds: Cloud) -> None:
+    house.wait_ready(WARM)
     cell = clouds.cell("qwen-talk")
     cell.behaviour = "after_cut"
     cell.gate.clear()
@@ -219,6 +226,7 @@ def test_a_text_that_the_cloud_breaks_off_is_gone_on_with_at_home(house: Gateway
 
 
 def test_an_answer_whose_engine_is_killed_ends_in_an_error(house: Gateway) -> None:
+    house.wait_ready(WARM)
     with (
         pytest.raises((anthropic.APIStatusError, anthropic.APIConnectionError)),
         house.anthropic(timeout=120).messages.stream(model="vl", max_tokens=1500, messages=ASKED) as stream,
