@@ -35,7 +35,7 @@ from sampan.media.fetching import Exemption, Fetcher, Policy
 from sampan.media.kitchen import Kitchen
 from sampan.memory import Memory
 from sampan.network import Network, NetworkBuilder
-from sampan.pipeline import Parts, Pipeline
+from sampan.pipeline import Pipeline
 from sampan.processes import Processes
 from sampan.promoting import Means, Promoter
 from sampan.releases import golden
@@ -52,6 +52,7 @@ from sampan.storage.records import Records
 from sampan.storage.releases import Releases
 from sampan.storage.responses import Responses
 from sampan.storage.state import KeptState, RedisState, State
+from sampan.story import Parts
 from sampan.supervisor import EngineState, Phase, Supervisor, WarmUpFailed
 from sampan.telemetry import Metrics
 from sampan.upstreams.fetch import Strangers
@@ -330,7 +331,7 @@ class App:
             catalog=wiring.catalog,
             router=Router(wiring.network.guards, server.attempts, self.metrics.attempted),
             limits=Limits(server.max_image, server.default_model, server.default_image_model),
-            authenticate=self._identity.authenticate,
+            authenticate=self._identity.identify,
             actor_of=self._identity.find,
             memory=Memory(self._responses, time.time),
             has_room=lambda: self._records.has_room,
@@ -354,7 +355,7 @@ class App:
         return Rooms(
             start=self.pipeline.start,
             refuse=self.pipeline.refuse,
-            authenticate=self._identity.authenticate,
+            authenticate=self._identity.identify,
             models=self._models,
             operations=wiring.catalog.operations,
             readiness=self.readiness,

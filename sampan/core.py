@@ -5,7 +5,7 @@ Those made for every call are msgspec structs: a frozen dataclass of ten fields 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -81,6 +81,16 @@ class Continuing(StrEnum):
     ASK = "ask"
 
 
+class Permission(StrEnum):
+    """What a role allows: to make calls; to run the gateway (models, drill, configuration); to read the audit and what
+    was spent; to govern (departments, users, keys, roles, rules, limits)."""
+
+    CALL = "call"
+    OPERATE = "operate"
+    AUDIT = "audit"
+    GOVERN = "govern"
+
+
 class Usage(msgspec.Struct, frozen=True):
     """What an answer cost, in the units of the upstream that gave it."""
 
@@ -91,21 +101,35 @@ class Usage(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks."""
+    """Who asks. `key_id` stays the same when a key is rotated, and is made from issuer and subject of a token.
+
+    `department` and `user` are names, empty where the key belongs to none. `permissions` follow from the role.
+    `confined`: whatever this key or department asks may not leave the house; it names what says so. `networks` are
+    those it may ask from (CIDR); none means anywhere.
+    """
 
     key_id: str
     name: str
     role: str
+    department: str = ""
+    user: str = ""
+    permissions: frozenset[Permission] = frozenset({Permission.CALL})
+    confined: str = ""
+    networks: tuple[str, ...] = ()
 
 
 class Incoming(msgspec.Struct, frozen=True):
-    """One HTTP request as it came, its body read within the limit; header names are lower case."""
+    """One HTTP request as it came, its body read within the limit; header names are lower case.
+
+    `peer` is the caller's address: the socket's, or what a trusted proxy says it is.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    peer: str = ""
 
     @property
     def content_type(self) -> str:
@@ -128,6 +152,8 @@ class Call(msgspec.Struct, frozen=True):
     answer that the caller allows (0: unknown), `pictures` how many are asked for, `url_wanted` that they are to come
     back as links. `tenant` is whose call it is, `echo` what the answer repeats of it where its dialect wants that,
     `partial` what another target has said of the answer already, `plain` that its messages hold nothing but text.
+    `confined` says why it may not leave the house (empty: it may), `masked` that what identifies people is masked on
+    its way to a cloud, `trace` is the W3C `traceparent` that upstreams are given.
     """
 
     dialect: Dialect
@@ -145,6 +171,36 @@ class Call(msgspec.Struct, frozen=True):
     echo: Mapping[str, Any] = {}
     partial: str = ""
     plain: bool = False
+    confined: str = ""
+    masked: bool = False
+    trace: str = ""
+
+
+class Ruling(msgspec.Struct, frozen=True):
+    """What policy and residency say of a call that may be asked. `confined` and `masked` are as in `Call`.
+
+    `rule` is the name of the rule that decided. `unseen`: it holds pictures that have to be read before it is known
+    whether it may leave; until then it may not.
+    """
+
+    rule: str = ""
+    confined: str = ""
+    masked: bool = False
+    unseen: bool = False
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What a call really took, for its lease. `seconds` are those of an engine or server of one's own, else 0.
+
+    `usage` None: the answer broke off or its caller left, after `sent` bytes of it; nobody knows what it took. `target`
+    is who answered, None where nobody had begun to. `cached`: the answer was kept, and nobody was asked.
+    """
+
+    usage: Usage | None
+    sent: int = 0
+    target: Target | None = None
+    seconds: float = 0.0
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +264,10 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     Times are Unix seconds (`started`) and milliseconds; `attempts` reads `claude=refused,reader=ok`; `outcome` is
     `ok`, `rejected` (an upstream's 4xx about the request), `refused` (ours), `failed` (no target could answer),
     `interrupted` (broke after its first content) or `left` (the caller went away). `receipt` tells what became of each
-    picture and document: block, SHA-256, pages or patches.
+    picture and document: block, SHA-256, pages or patches. `rule` is the policy or residency rule that decided,
+    `confined` why it could not leave the house, `cache` is `hit`, `shared` (with an identical call) or `miss` where
+    answers are kept, `cost` is in units of the price table's currency, `peer` the caller's address, `content` names
+    what was kept of question and answer.
     """
 
     id: str
@@ -233,6 +292,14 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     first_event_ms: float
     total_ms: float
     receipt: str = ""
+    department: str = ""
+    user: str = ""
+    peer: str = ""
+    rule: str = ""
+    confined: str = ""
+    cache: str = ""
+    cost: float = 0.0
+    content: str = ""
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -273,4 +340,61 @@ class Upstream(Protocol):
 
     async def probe(self) -> None:
         """Sees for free whether the upstream is there; raises `TargetFault`."""
+        ...
+
+
+class Judge(Protocol):
+    """Policy and residency: who may ask what, and what may leave."""
+
+    def judge(self, call: Call, actor: Actor, incoming: Incoming) -> Ruling | None:
+        """None where no rule concerns it. Raises `Forbidden` that names the rule. No I/O: made for the event loop."""
+        ...
+
+    async def inspect(self, call: Call, actor: Actor, ruling: Ruling) -> Ruling:
+        """Looks at the pictures of a call whose ruling left them `unseen`."""
+        ...
+
+
+class Lease(Protocol):
+    """Quota that one call has reserved. Exactly one of the two is called, once; both are durable when they return."""
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What the answer says of limits that are nearly spent."""
+        ...
+
+    def settle(self, spent: Spent) -> float:
+        """Charges what was really spent, and returns its cost in the price table's currency."""
+        ...
+
+    def refund(self) -> None:
+        """Gives everything back: nothing was answered."""
+        ...
+
+
+class Span(Protocol):
+    """One call in a distributed trace."""
+
+    @property
+    def traceparent(self) -> str:
+        """What upstreams are told, https://www.w3.org/TR/trace-context/."""
+        ...
+
+    def end(self, record: Record) -> None: ...
+
+
+class Ledger(Protocol):
+    """Who may still spend how much."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether reserving takes an exchange with a server, so that only `take` can do it."""
+        ...
+
+    def reserve(self, call: Call, actor: Actor, plan: Sequence[Target]) -> Lease | None:
+        """None where nothing limits this call. Raises `QuotaExceeded`. No I/O: made for the event loop."""
+        ...
+
+    async def take(self, call: Call, actor: Actor, plan: Sequence[Target]) -> Lease | None:
+        """The same, where it `waits`."""
         ...

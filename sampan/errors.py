@@ -4,7 +4,7 @@
     ├── ConfigError            the configuration cannot be used; stops the start
     ├── CallError              the caller is answered with `status`; no other target is asked
     │   ├── InvalidRequest 400     RequestTooLarge 413
-    │   ├── Unauthenticated 401    Forbidden 403
+    │   ├── Unauthenticated 401    Forbidden 403          QuotaExceeded 429
     │   ├── NotFound 404           MethodNotAllowed 405
     │   ├── Unavailable 529        every target is spent
     │   ├── Interrupted 502        the answer broke after its first content
@@ -69,6 +69,12 @@ class Unauthenticated(CallError):
 
 class Forbidden(CallError):
     status, kind = 403, "permission_error"
+
+
+class QuotaExceeded(CallError):
+    """The message names the limit; `retry_after` is when it begins anew."""
+
+    status, kind = 429, "rate_limit_error"
 
 
 class NotFound(CallError):

@@ -1,6 +1,7 @@
 """The itinerary of one request: read this file first.
 
-    record opened → key looked up → body parsed → plan → targets asked → pictures kept → answer out → record closed
+    record opened → key looked up → body parsed → policy and residency → plan → quota reserved → targets asked
+    → pictures kept → answer out → quota settled, record closed
 
 Everything is a stream of events; a non-streaming answer is one event. The record is written before the last bytes of
 an answer are handed out, so that an ended answer always has one.
@@ -11,19 +12,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
-from sampan.core import RECEIPT, Actor, Answer, Call, Dialect, Event, Incoming, Outcome, Record, Target, Usage
-from sampan.dialects import Codec, Limits, sse
-from sampan.errors import CallError, InternalError, Interrupted, Rejected, Unavailable
-from sampan.memory import Memory, streamed
-from sampan.routing.catalog import Catalog
-from sampan.routing.router import Router, Trail
+from sampan.core import (
+    Actor,
+    Answer,
+    Call,
+    Dialect,
+    Event,
+    Incoming,
+    Outcome,
+    Permission,
+    Target,
+)
+from sampan.dialects import Codec, sse
+from sampan.errors import CallError, Forbidden, InternalError, Interrupted, Rejected, Unavailable
+from sampan.memory import streamed
+from sampan.story import JSON, Parts, Story, fit
 
 log = logging.getLogger("sampan.pipeline")
 
@@ -31,121 +40,14 @@ COMPLETED = b".completed"  # in the frames of a picture that is done
 KEEPING = (Dialect.OPENAI_IMAGES, Dialect.OPENAI_RESPONSES)
 STOPPING = "the gateway is stopping; ask again in a moment"
 REJECTED = "the upstream rejected the request"
-_ANTHROPIC = Dialect.ANTHROPIC  # looked up by name it costs 0.4 µs
-_NOTHING = Usage()
+_CALL = Permission.CALL
+_set = msgspec.structs.force_setattr
 ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
-JSON = ("content-type", "application/json")
 STREAM = (
     ("content-type", "text/event-stream; charset=utf-8"),
     ("cache-control", "no-cache"),
     ("x-accel-buffering", "no"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the pipeline is made of; each is built once, by `app`."""
-
-    catalog: Catalog
-    router: Router
-    limits: Limits
-    authenticate: Callable[[str], Actor]
-    actor_of: Callable[[str], Actor]
-    memory: Memory
-    has_room: Callable[[], bool]
-    room: Callable[[], Awaitable[None]]
-    keep_record: Callable[[Record], None]
-    keep_pictures: Callable[[Call, Actor, Target, bytes], Awaitable[bytes]]
-    opened: Callable[[], None]
-    request_id: Callable[[], str]
-    wall: Callable[[], float]
-    clock: Callable[[], float]
-    keepalive: float
-
-
-class Story:
-    """One call from beginning to end; it closes once, with one record, however the call ends."""
-
-    def __init__(self, incoming: Incoming, codec: Codec, parts: Parts) -> None:
-        self.id = parts.request_id()
-        self.trail = Trail()
-        self.call: Call | None = None
-        self.actor: Actor | None = None
-        self.sent = 0
-        self.receipt = ""
-        self.incoming = incoming
-        self.codec = codec
-        self.parts = parts
-        self._started = parts.wall()
-        self._began = parts.clock()
-        self._first = 0.0
-        self._closed = False
-
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """What every answer says about itself."""
-        said = [("request-id", self.id)]
-        if self.codec.dialect is not _ANTHROPIC:
-            said.append(("x-request-id", self.id))  # where OpenAI's SDK looks for it
-        trail, target = self.trail, self.trail.target
-        if target is not None:
-            said += [("x-sampan-upstream", target.upstream), ("x-sampan-tier", target.tier)]
-        if trail.attempts:
-            said.append(("x-sampan-attempts", str(trail)))
-        return tuple(said)
-
-    def whole(self, event: Event, body: bytes) -> Answer:
-        """Closes the story of an answer that does not stream, and returns it."""
-        self.answering(event.headers)
-        self.sent = len(body)
-        self.close("ok", 200, usage=event.usage)
-        return Answer(200, (JSON, *event.headers, *self.headers()), body)
-
-    def answering(self, headers: tuple[tuple[str, str], ...]) -> None:
-        """The first content is here, with what the upstream's client has to say about it."""
-        self._first = self.parts.clock()
-        for name, value in headers:
-            if name == RECEIPT:
-                self.receipt = value
-
-    def last(self, outcome: str, error: str, frame: bytes) -> bytes:
-        """Closes a stream whose head said 200 but which ends with an error; returns the frame to say so."""
-        self.sent += len(frame)
-        self.close(outcome, 200, error=error)
-        return frame
-
-    def close(self, outcome: str, status: int, *, error: str = "", usage: Usage | None = None) -> None:
-        """Writes the record; a second close changes nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        parts, actor, call, target, began = self.parts, self.actor, self.call, self.trail.target, self._began
-        usage = _NOTHING if usage is None else usage
-        key = ("", "") if actor is None else (actor.key_id, actor.name)
-        asked = ("", "") if call is None else (call.operation, call.model[:200])
-        answering = ("", "") if target is None else (target.upstream, target.tier)
-        parts.keep_record(
-            Record(  # by position: by name it takes 1.7 µs instead of 0.2
-                self.id,
-                self._started,
-                *key,
-                self.codec.dialect,
-                *asked,
-                call is not None and call.stream,
-                outcome,
-                status,
-                error,
-                *answering,
-                str(self.trail),
-                usage.input_tokens,
-                usage.output_tokens,
-                usage.images,
-                len(self.incoming.body),
-                self.sent,
-                (self._first - began) * 1000 if self._first else 0.0,
-                (parts.clock() - began) * 1000,
-                self.receipt,
-            )
-        )
 
 
 class Line(Protocol):
@@ -195,7 +97,9 @@ class Pipeline:
         story = Story(incoming, codec, parts)
         try:
             call, actor = self._understand(story, None)
-            if call.stream or call.dialect in KEEPING:
+            if call.stream or call.dialect in KEEPING or call.masked or story.unseen is not None:
+                return self.rest(story, call, actor)
+            if parts.ledger is not None and parts.ledger.waits:
                 return self.rest(story, call, actor)
             express = _Express(self, story, call, actor, line)
             if not express.begin():
@@ -209,15 +113,40 @@ class Pipeline:
     def _understand(self, story: Story, owner: str | None) -> tuple[Call, Actor]:
         """Who asks what: all that is decided before a target is. Raises `CallError`.
 
-        What else can turn a call away (quotas, policy) belongs here: both ways of a call begin with it.
+        Both ways of a call begin with it.
         """
         parts, incoming = story.parts, story.incoming
-        actor = parts.authenticate(incoming.credential) if owner is None else parts.actor_of(owner)
+        actor = parts.authenticate(incoming) if owner is None else parts.actor_of(owner)
         story.actor = actor
+        if _CALL not in actor.permissions:
+            raise Forbidden(f"role {actor.role!r} may not make calls; ask with a key of another role")
         call = story.codec.parse(incoming, parts.limits)
-        msgspec.structs.force_setattr(call, "tenant", actor.key_id)  # nobody else has seen it yet
+        _set(call, "tenant", actor.key_id)  # nobody else has seen it yet
+        if story.span is not None:
+            _set(call, "trace", story.span.traceparent)
         story.call = call
+        if parts.judge is not None:
+            story.rules(parts.judge.judge(call, actor, incoming))
         return call, actor
+
+    async def _recall(self, story: Story, call: Call, actor: Actor) -> Call:
+        """A Responses call with what was said before it, which is judged like the rest."""
+        parts = story.parts
+        story.call = recalled = await parts.memory.recall(call, actor)
+        if parts.judge is not None and recalled.body is not call.body:
+            story.rules(parts.judge.judge(recalled, actor, story.incoming))
+        return recalled
+
+    async def _clear(self, story: Story, call: Call, actor: Actor) -> tuple[Target, ...]:
+        """The targets that may be asked, after all that may take waiting for: pictures looked at, quota reserved."""
+        parts = story.parts
+        if story.unseen is not None and parts.judge is not None:
+            story.rules(await parts.judge.inspect(call, actor, story.unseen))
+        plan = fit(parts.catalog.plan(call), call)
+        if story.lease is None and parts.ledger is not None:
+            ledger = parts.ledger
+            story.lease = await ledger.take(call, actor, plan) if ledger.waits else ledger.reserve(call, actor, plan)
+        return plan
 
     async def run(self, incoming: Incoming, codec: Codec, owner: str | None = None) -> Answer:
         """Never raises for a call that goes wrong: every error is an answer in the caller's dialect.
@@ -242,14 +171,14 @@ class Pipeline:
         parts, codec = story.parts, story.codec
         try:
             if call.dialect is Dialect.OPENAI_RESPONSES:
-                story.call = call = await parts.memory.recall(call, actor)
-            plan = parts.catalog.plan(call)
+                call = await self._recall(story, call, actor)
+            plan = await self._clear(story, call, actor)
             if call.stream:
                 return await self._stream(story, codec, parts.router.run(call, plan, story.trail))
             event = await parts.router.fetch(call, plan, story.trail, begun)
             return await self._whole(story, call, actor, event)
         except Rejected as rejected:
-            story.sent = len(rejected.body)
+            story.says(rejected.body)
             story.close("rejected", rejected.status, error=REJECTED)
             headers = (*rejected.headers.items(), ("x-should-retry", "false"), *story.headers())
             return Answer(rejected.status, headers, rejected.body)
@@ -301,7 +230,7 @@ class Pipeline:
         """An error as a whole answer, with an honest word about asking again."""
         body = codec.error(error, story.id)
         status = codec.status(error)
-        story.sent = len(body)
+        story.says(body)
         outcome = "failed" if isinstance(error, Unavailable | Interrupted | InternalError) else "refused"
         story.close(outcome, status, error=error.kind)
         headers = [JSON, *story.headers()]
@@ -384,7 +313,7 @@ class Pipeline:
         try:
             async with aclosing(events):
                 while True:
-                    story.sent += len(event.data)
+                    story.says(event.data)
                     if keeps:
                         await self._keep_streamed(story, event)
                     if event.usage is not None:
@@ -421,10 +350,13 @@ class _Express:
         self._line = line
 
     def begin(self) -> bool:
-        """Whether the call is under way. Raises `NotFound`."""
+        """Whether the call is under way. Raises `CallError`."""
         parts = self._story.parts
-        self._plan = plan = parts.catalog.plan(self._call)
-        errand = parts.router.begin(self._call, plan, self._arrived)
+        story, call = self._story, self._call
+        self._plan = plan = fit(parts.catalog.plan(call), call)
+        if parts.ledger is not None:
+            story.lease = parts.ledger.reserve(call, self._actor, plan)
+        errand = parts.router.begin(call, plan, self._arrived)
         if errand is None:
             return False
         self._errand = errand

@@ -21,7 +21,7 @@ STORES = {"storage"}
 ROOMS = {"edge", "routing", "upstreams", "governance", "media", "knowledge", "releases"}
 
 PARTS = {
-    *("pipeline", "memory", "batches", "network", "reloading", "console", "drill"),
+    *("pipeline", "story", "memory", "batches", "network", "reloading", "console", "drill"),
     *("supervisor", "ports", "processes", "promoting"),
 }
 
@@ -35,8 +35,9 @@ ALLOWED: dict[str, set[str]] = {
     "memory": NOUNS | CODECS | STORES,
     **{
         room: NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"memory"}
-        for room in ("pipeline", "console", "drill")
+        for room in ("story", "console", "drill")
     },
+    "pipeline": NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"memory", "story"},
     "ports": NOUNS,
     "supervisor": NOUNS | CODECS | {"ports"},
     "processes": NOUNS | CODECS | {"releases", "supervisor"},

@@ -6,22 +6,39 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from fake_upstreams import HEL, LO, PING, START, STOP, STREAM, WHOLE, Clock, Gate, Scripted, Step, fault, target
 
-from sampan.core import Actor, Answer, Call, Dialect, Event, Fault, Incoming, Operation, Record, Target, Usage
+from sampan.core import (
+    Actor,
+    Answer,
+    Call,
+    Dialect,
+    Event,
+    Fault,
+    Incoming,
+    Location,
+    Operation,
+    Record,
+    Target,
+    Tier,
+    Usage,
+)
 from sampan.dialects import Codec, Limits
 from sampan.dialects.anthropic import Anthropic
 from sampan.dialects.openai_images import OpenAIImages
 from sampan.errors import InvalidRequest, Rejected, Unauthenticated
 from sampan.memory import Memory
-from sampan.pipeline import Parts, Pipeline
+from sampan.pipeline import Pipeline
 from sampan.routing.attempts import Guard
 from sampan.routing.breaker import Breaker, State
 from sampan.routing.bulkhead import Bulkhead
 from sampan.routing.catalog import Catalog, Route
 from sampan.routing.router import Router
+from sampan.story import Parts
 
 LIMITS = Limits(1000, "claude-default", "image-default")
 ACTOR = Actor("key_1", "ann", "member")
@@ -39,7 +56,7 @@ class Forgetful(Memory):
 class House:
     """A pipeline over scripted upstreams for every model, and all that it tells the outside."""
 
-    def __init__(self, *upstreams: Scripted, keepalive: float = NO_WAIT) -> None:
+    def __init__(self, *upstreams: Scripted, keepalive: float = NO_WAIT, **parts: Any) -> None:
         self.clock = Clock()
         self.records: list[Record] = []
         self.upstreams = upstreams
@@ -54,13 +71,13 @@ class House:
             )
             for each in upstreams
         }
-        self.catalog = Catalog([Route("*", tuple(Operation), tuple(target(each.name) for each in upstreams))])
+        self.catalog = Catalog([Route("*", tuple(Operation), tuple(map(self._target, upstreams)))])
         self.pipeline = Pipeline(
             Parts(
                 catalog=self.catalog,
                 router=Router(self.guards, 4),
                 limits=LIMITS,
-                authenticate=self._authenticate,
+                authenticate=lambda incoming: self._authenticate(incoming.credential),
                 actor_of=self._authenticate,
                 memory=Forgetful(),
                 has_room=lambda: self.room is None,
@@ -72,8 +89,14 @@ class House:
                 wall=lambda: 1_700_000_000.0,
                 clock=self.clock,
                 keepalive=keepalive,
+                **parts,
             )
         )
+
+    def _target(self, upstream: Scripted) -> Target:
+        """Those whose name begins so stand at home."""
+        found = target(upstream.name)
+        return replace(found, location=Location.LOCAL, tier=Tier.LOCAL) if upstream.name.startswith("own") else found
 
     def _authenticate(self, credential: str) -> Actor:
         if credential != "good":

@@ -67,8 +67,9 @@ class Begun:
         codec: Codec | None = None,
         body: object = None,
         room: bool = True,
+        **parts: Any,
     ) -> None:
-        self.house = House(*upstreams)
+        self.house = House(*upstreams, **parts)
         if not room:
             self.house.room = Gate(opened=True)
         for each in upstreams:

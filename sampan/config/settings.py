@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from sampan.config.declare import required, setting
 from sampan.core import Dialect, Location, Operation, Tier
 
 MEBIBYTE = 1024 * 1024
@@ -29,19 +28,6 @@ DIALECT_OPERATIONS = {
     Dialect.OPENAI_EMBEDDINGS: (Operation.EMBED,),
 }
 CHAT_SERVERS = ("any", "vllm", "sglang", "llama.cpp", "ollama", "lmstudio", "openai")
-
-
-def setting(default: Any, help: str, *, minimum: float | None = None) -> Any:
-    """Declares one setting; `minimum` is the least number that makes sense."""
-    metadata = {"help": help, "minimum": minimum}
-    if isinstance(default, dict | list):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def required(help: str) -> Any:
-    """Declares a setting without a default."""
-    return dataclasses.field(metadata={"help": help, "minimum": None}, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,14 @@ from sampan.dialects.fields import UNREADABLE
 from sampan.errors import CallError, TargetFault
 
 STATUSES = {529: 503}
-TYPES = {500: "server_error", 502: "server_error", 503: "server_error"}
-CODES = {401: "invalid_api_key", 404: "model_not_found", 413: "request_too_large", 503: "overloaded"}
+TYPES = {429: "rate_limit_exceeded", 500: "server_error", 502: "server_error", 503: "server_error"}
+CODES = {
+    401: "invalid_api_key",
+    404: "model_not_found",
+    413: "request_too_large",
+    429: "rate_limit_exceeded",
+    503: "overloaded",
+}
 
 FAULTS: dict[str, Fault] = {
     "insufficient_quota": Fault.BILLING,

@@ -62,7 +62,7 @@ class Rooms:
     start: Callable[[Incoming, Codec, Exchange], Coroutine[Any, Any, Answer] | None]
     """Answers a call on the exchange; returns what is left to wait for, if anything."""
     refuse: Callable[[Incoming, Codec, CallError], Answer]
-    authenticate: Callable[[str], Actor]
+    authenticate: Callable[[Incoming], Actor]
     models: Callable[[], Mapping[str, tuple[Operation, ...]]]
     operations: Callable[[str], tuple[Operation, ...]]
     readiness: Callable[[], tuple[bool, dict[str, Any]]]
@@ -133,7 +133,7 @@ class Door:
     def admits(self, incoming: Incoming, length: int, exchange: Exchange) -> bool:
         """Whether a large body is worth waiting for: strangers' are not."""
         try:
-            self._rooms.authenticate(incoming.credential)
+            self._rooms.authenticate(incoming)
         except CallError as error:
             self._refuse(incoming, error, exchange)
             return False
@@ -244,7 +244,7 @@ class Door:
             return await page(incoming)
         for shelf, _ in self._rooms.shelves:
             if incoming.method in shelf.methods(path):
-                return await shelf.handle(incoming, self._rooms.authenticate(incoming.credential))
+                return await shelf.handle(incoming, self._rooms.authenticate(incoming))
         allowed = self._allowed(path)
         if not allowed and page is None:
             raise NotFound(f"there is nothing at {path[:200]}")
@@ -280,13 +280,13 @@ class Door:
         return Answer(200, (JSON,), self._description)
 
     async def _models(self, incoming: Incoming) -> Answer:
-        self._rooms.authenticate(incoming.credential)
+        self._rooms.authenticate(incoming)
         query = dict(parse_qsl(incoming.query))
         body = models.listing(self._rooms.models(), query, anthropic=_is_anthropic(incoming))
         return Answer(200, (JSON,), body)
 
     async def _model(self, incoming: Incoming) -> Answer:
-        self._rooms.authenticate(incoming.credential)
+        self._rooms.authenticate(incoming)
         name = incoming.path.removeprefix("/v1/models/")
         body = models.one(name, self._rooms.operations(name), anthropic=_is_anthropic(incoming))
         return Answer(200, (JSON,), body)

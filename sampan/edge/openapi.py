@@ -32,11 +32,12 @@ said of an answer that broke off.
 _SAYS: Mapping[int, str] = {
     400: "The request is wrong, or its body did not arrive in time.",
     401: "No key, or one that is unknown, revoked or expired.",
-    403: "The link was changed or has expired.",
+    403: "A rule forbids it, or a link was changed or has expired.",
     404: "There is no such thing: a path, a model, a file, a batch, a response or a picture.",
     405: "This path takes another method; `allow` says which.",
     408: "The head of the request did not arrive in time.",
     413: "The body is over the limit.",
+    429: "A quota is spent; `retry-after` says when it begins anew.",
     431: "The head of the request is over 64 KiB, or has more than 100 headers.",
     500: "A mistake of ours; the log has it under the request id.",
     502: "The answer broke off after its first content: said inside a stream, never as a status.",
@@ -44,8 +45,8 @@ _SAYS: Mapping[int, str] = {
     529: "No target could answer.",
 }
 _CODES: Mapping[str, Sequence[int]] = {
-    "ClaudeError": (400, 401, 403, 404, 405, 413, 500, 502, 529),
-    "OpenAIError": (400, 401, 403, 404, 405, 413, 500, 502, 503),
+    "ClaudeError": (400, 401, 403, 404, 405, 413, 429, 500, 502, 529),
+    "OpenAIError": (400, 401, 403, 404, 405, 413, 429, 500, 502, 503),
     "EitherError": (400, 401, 403, 404, 405, 413, 500),
     "ConnectionError": (400, 408, 431),
 }
@@ -108,7 +109,7 @@ def _call(name: str, tag: str, summary: str, body: str, answer: str, *, streams:
         bodies={_JSON: ref(body)},
         answers={_JSON: ref(answer)} | ({_SSE: _STREAM} if streams else {}),
         errors="ClaudeCall" if claude else "OpenAICall",
-        statuses=(400, 401, 404, *REFUSED, 413, 500, 529 if claude else 503),
+        statuses=(400, 401, 403, 404, *REFUSED, 413, 429, 500, 529 if claude else 503),
         headers={**(CLAUDE_HEADERS if claude else PAGE_HEADERS), **ANSWER_HEADERS},
         parameters=(VERSION, BETA, query("beta", TEXT, "Handed on.")) if claude else (),
     )
@@ -283,7 +284,7 @@ def _shared_responses() -> dict[str, Any]:
             said[f"{shape}{code}"] = _error(code, ref(shape), headers)
     for name, shape, spent in (("ClaudeCall", "ClaudeError", 529), ("OpenAICall", "OpenAIError", 503)):
         headers = {"request-id": CLAUDE_HEADERS["request-id"], **ERROR_HEADERS}
-        for code in (401, 404, 500, spent):
+        for code in (401, 403, 404, 429, 500, spent):
             said[f"{name}{code}"] = _error(code, ref(shape), headers)
         for code in (400, 413, *REFUSED):
             said[f"{name}{code}"] = _error(code, ref("Refusal"), headers)

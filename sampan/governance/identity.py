@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from sampan.core import Actor
+from sampan.core import Actor, Incoming
 from sampan.errors import ConfigError, Unauthenticated
 from sampan.storage.keys import KeyInfo, Keys, digest
 
@@ -45,6 +45,10 @@ class Identity:
         self._touched = steady()
         self._is_failing = False
         self.refresh()
+
+    def identify(self, incoming: Incoming) -> Actor:
+        """Who asks this. Raises `Unauthenticated`. No I/O: made for the event loop."""
+        return self.authenticate(incoming.credential)
 
     def authenticate(self, credential: str) -> Actor:
         """The actor whose key this is. Raises `Unauthenticated`. No I/O: made for the event loop.

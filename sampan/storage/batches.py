@@ -17,8 +17,9 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from sampan.errors import InvalidRequest, NotFound
-from sampan.storage.db import BATCH_REQUESTS, BATCHES, Database
+from sampan.storage.db import Database
 from sampan.storage.page import Cut, find_sequence, read_page
+from sampan.storage.tables import BATCH_REQUESTS, BATCHES
 
 ID_PREFIX = "msgbatch_"
 LIFETIME = 86_400.0

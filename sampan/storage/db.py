@@ -9,201 +9,29 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from sqlalchemy import (
     URL,
-    BigInteger,
-    Boolean,
-    Column,
     Connection,
     Engine,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
     Table,
     Text,
     create_engine,
     event,
     inspect,
     select,
-    update,
 )
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import TypeEngine
 
-from sampan.core import Record
 from sampan.errors import ConfigError
+from sampan.storage.tables import METADATA, SETTINGS
 
 SCHEMA_VERSION = 3
 """Raised by one whenever a table changes; an older program refuses a newer database instead of guessing."""
 
 BUSY_SECONDS = 5.0
 """How long a statement waits for another process's write before it fails as locked."""
-
-METADATA = MetaData()
-
-SETTINGS = Table(
-    "settings",
-    METADATA,
-    Column("name", Text, primary_key=True),
-    Column("value", Text, nullable=False),
-)
-
-KEYS = Table(
-    "keys",
-    METADATA,
-    Column("id", Text, primary_key=True),
-    Column("digest", Text, nullable=False, unique=True),
-    Column("prefix", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),
-    Column("created", Float, nullable=False),
-    Column("expires", Float),
-    Column("revoked", Float),
-    Column("last_used", Float),
-)
-
-ARTIFACTS = Table(
-    "artifacts",
-    METADATA,
-    Column("sequence", Integer, primary_key=True),
-    Column("sha256", Text, nullable=False, index=True),
-    Column("media_type", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("owner_key_id", Text, nullable=False),
-    Column("created", Float, nullable=False, index=True),
-    Column("provenance", Text, nullable=False),
-)
-
-_COLUMN_TYPES: dict[object, type[TypeEngine[Any]]] = {str: Text, int: BigInteger, float: Float, bool: Boolean}
-
-# The columns are the fields of `Record`, in its order: a field cannot be kept in the spool and forgotten in the table.
-# `sequence` is the order of arrival, which times cannot give (a record's `started` lies before its end).
-RECORDS = Table(
-    "records",
-    METADATA,
-    Column("sequence", Integer, primary_key=True),
-    *(
-        Column(field.name, _COLUMN_TYPES[field.type], nullable=False, unique=field.name == "id")
-        for field in msgspec.structs.fields(Record)
-    ),
-    Index("records_started", "started"),
-)
-
-
-# Files and batches (schema 2). `sequence` is the order of arrival, which pages are cut by.
-FILES = Table(
-    "files",
-    METADATA,
-    Column("sequence", Integer, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("owner_key_id", Text, nullable=False),
-    Column("filename", Text, nullable=False),
-    Column("mime_type", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("created", Float, nullable=False),
-    Column("expires", Float),
-    Column("purpose", Text, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Column("downloadable", Boolean, nullable=False),
-    Index("files_owner", "owner_key_id", "sequence"),
-    sqlite_autoincrement=True,
-)
-
-# The four counts are those of an ended batch: until then the wire wants zeros, and nobody has to keep them.
-BATCHES = Table(
-    "batches",
-    METADATA,
-    Column("sequence", Integer, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("owner_key_id", Text, nullable=False),
-    Column("headers", Text, nullable=False),
-    Column("created", Float, nullable=False),
-    Column("expires", Float, nullable=False),
-    Column("cancel_initiated", Float),
-    Column("ended", Float),
-    Column("archived", Float),
-    Column("total", Integer, nullable=False),
-    Column("succeeded", Integer, nullable=False, default=0),
-    Column("errored", Integer, nullable=False, default=0),
-    Column("canceled", Integer, nullable=False, default=0),
-    Column("expired", Integer, nullable=False, default=0),
-    Index("batches_owner", "owner_key_id", "sequence"),
-    sqlite_autoincrement=True,
-)
-
-BATCH_REQUESTS = Table(
-    "batch_requests",
-    METADATA,
-    Column("batch_sequence", Integer, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("custom_id", Text, nullable=False),
-    Column("params", LargeBinary, nullable=False),
-    Column("outcome", Text),
-    Column("result", LargeBinary),
-)
-Index(
-    "batch_requests_pending",
-    BATCH_REQUESTS.c.batch_sequence,
-    BATCH_REQUESTS.c.position,
-    sqlite_where=BATCH_REQUESTS.c.outcome.is_(None),
-)
-
-
-# The answers of the Responses wire: see `storage.responses`.
-RESPONSES = Table(
-    "responses",
-    METADATA,
-    Column("id", Text, primary_key=True),
-    Column("owner_key_id", Text, nullable=False),
-    Column("created", Float, nullable=False, index=True),
-    Column("previous", Text),
-    Column("response", LargeBinary, nullable=False),
-)
-
-# `side` is 0 for the input and 1 for the output; an item's own id may come back in many inputs and is no key.
-RESPONSE_ITEMS = Table(
-    "response_items",
-    METADATA,
-    Column("sequence", Integer, primary_key=True),
-    Column("response_id", Text, nullable=False),
-    Column("side", Integer, nullable=False),
-    Column("position", Integer, nullable=False),
-    Column("id", Text, nullable=False, index=True),
-    Column("item", LargeBinary, nullable=False),
-    Index("response_items_place", "response_id", "side", "position"),
-)
-
-# Releases of models (schema 3): see `storage.releases`. `configured` is the revision that the configuration named then.
-PINS = Table(
-    "pins",
-    METADATA,
-    Column("engine", Text, primary_key=True),
-    Column("revision", Text, nullable=False),
-    Column("previous", Text, nullable=False),
-    Column("configured", Text, nullable=False),
-    Column("since", Float, nullable=False),
-)
-
-PROMOTIONS = Table(
-    "promotions",
-    METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("engine", Text, nullable=False, index=True),
-    Column("revision", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("stage", Text, nullable=False),
-    Column("share", Float, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("asked", Float, nullable=False),
-    Column("ended", Float),
-    sqlite_autoincrement=True,
-)
 
 
 class Database:
@@ -216,6 +44,7 @@ class Database:
     def __init__(self, folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self.folder = folder
         self.path = folder / "sampan.db"
+        self.dialect = "sqlite"
         make_folder(folder)
         make_file(self.path)
         self.engine = _engine(self.path, busy_seconds)
@@ -253,7 +82,7 @@ class Database:
     def setting(self, name: str, make: Callable[[], str]) -> str:
         """The value of `name`; the first to ask makes it, and all get the same even when they ask at once."""
         with self.write() as connection:
-            connection.execute(insert(SETTINGS).values(name=name, value=make()).on_conflict_do_nothing())
+            connection.execute(upsert(connection, SETTINGS).values(name=name, value=make()).on_conflict_do_nothing())
             return str(connection.execute(select(SETTINGS.c.value).where(SETTINGS.c.name == name)).scalar_one())
 
     def watch(self) -> Watch:
@@ -279,9 +108,8 @@ class Database:
                         f"{SCHEMA_VERSION}. Run the newer version, or restore a backup from before the upgrade."
                     )
                 METADATA.create_all(connection)
-                if "receipt" not in {column["name"] for column in inspect(connection).get_columns("records")}:
-                    connection.exec_driver_sql("ALTER TABLE records ADD COLUMN receipt TEXT NOT NULL DEFAULT ''")
-                statement = insert(SETTINGS).values(name="schema_version", value=str(SCHEMA_VERSION))
+                _add_columns(connection)
+                statement = upsert(connection, SETTINGS).values(name="schema_version", value=str(SCHEMA_VERSION))
                 connection.execute(
                     statement.on_conflict_do_update(index_elements=["name"], set_={"value": str(SCHEMA_VERSION)})
                 )
@@ -326,12 +154,16 @@ class Watch:
             self._connection = None
 
 
+def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that has `on_conflict_do_update` and `on_conflict_do_nothing`, for the database of the connection."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
 def bump(connection: Connection, name: str) -> None:
     """Gives the setting `name` a value it never had, within the transaction: see `Keys.version`."""
     value = secrets.token_hex(8)
-    statement = insert(SETTINGS).values(name=name, value=value)
-    connection.execute(statement.on_conflict_do_nothing())
-    connection.execute(update(SETTINGS).where(SETTINGS.c.name == name).values(value=value))
+    statement = upsert(connection, SETTINGS).values(name=name, value=value)
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
 
 
 def make_folder(folder: Path) -> None:
@@ -368,6 +200,22 @@ def _opening(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _add_columns(connection: Connection) -> None:
+    """Adds what tables of older programs lack; what was never told is empty, 0, or NULL where that may be."""
+    found = inspect(connection)
+    quote = connection.dialect.identifier_preparer.quote
+    for table in METADATA.sorted_tables:
+        known = {column["name"] for column in found.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                default = "''" if isinstance(column.type, Text) else "0"
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {quote(table.name)} ADD COLUMN {quote(column.name)} "
+                    f"{column.type.compile(connection.dialect)}"
+                    + ("" if column.nullable else f" NOT NULL DEFAULT {default}")
+                )
 
 
 def _schema_version(connection: Connection) -> int:

@@ -18,9 +18,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
 
 from sampan.errors import NotFound
-from sampan.storage.db import ARTIFACTS, FILES, Database
+from sampan.storage.db import Database
 from sampan.storage.objects import Objects
 from sampan.storage.page import Cut, find_sequence, read_page
+from sampan.storage.tables import ARTIFACTS, FILES
 
 ID_PREFIX = "file_"
 NEVER = 253_402_300_799.0  # the last second of the year 9999: when a held artifact was "last put"

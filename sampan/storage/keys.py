@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from sampan.errors import ConfigError, InvalidRequest, NotFound
-from sampan.storage.db import KEYS, SETTINGS, Database, Watch, bump
+from sampan.storage.db import Database, Watch, bump
+from sampan.storage.tables import KEYS, SETTINGS
 
 ROLES = ("admin", "member")
 SECRET_PREFIX = "sk-sampan-"

@@ -19,7 +19,8 @@ import msgspec
 from sqlalchemy import delete, insert, select
 
 from sampan.errors import Forbidden, NotFound
-from sampan.storage.db import ARTIFACTS, Database, make_folder
+from sampan.storage.db import Database, make_folder
+from sampan.storage.tables import ARTIFACTS
 
 LINK_PATH = "/artifacts/"
 

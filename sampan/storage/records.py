@@ -21,8 +21,9 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from sampan.core import Record
 from sampan.errors import ConfigError
-from sampan.storage.db import RECORDS, Database, make_file
+from sampan.storage.db import Database, make_file
 from sampan.storage.spool import Spool
+from sampan.storage.tables import RECORDS
 
 CAPACITY = 8 << 20
 """Bytes of the spool: about 30,000 records, so minutes of a database that cannot be written."""

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Row, Update, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from sampan.errors import ConfigError
-from sampan.storage.db import PINS, PROMOTIONS, Database
+from sampan.storage.db import Database
+from sampan.storage.tables import PINS, PROMOTIONS
 
 PID = "sampan.pid"  # in the data folder, for as long as a server runs on it
 

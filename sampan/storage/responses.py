@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, insert, lite
 
 from sampan.dialects.fields import UNREADABLE
 from sampan.errors import InvalidRequest, NotFound
-from sampan.storage.db import RESPONSE_ITEMS, RESPONSES, Database
+from sampan.storage.db import Database
+from sampan.storage.tables import RESPONSE_ITEMS, RESPONSES
 
 RETENTION = 30 * 86400.0
 """Seconds that a response is kept at least, as OpenAI promises; longer while a newer one continues it."""

@@ -28,7 +28,8 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 
 from sampan.errors import ConfigError
-from sampan.storage.db import SETTINGS, Database
+from sampan.storage.db import Database
+from sampan.storage.tables import SETTINGS
 
 TIMEOUT = 0.2  # seconds one exchange may take: longer than that is as good as away
 LISTEN = 60.0  # seconds of silence after which the ear is put to the wall anew

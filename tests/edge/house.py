@@ -69,8 +69,8 @@ class House:
         self.refused.append(error)
         return Answer(codec.status(error), (("request-id", "req_1"),), codec.error(error, "req_1"))
 
-    def authenticate(self, credential: str) -> Actor:
-        if credential != KEY:
+    def authenticate(self, incoming: Incoming) -> Actor:
+        if incoming.credential != KEY:
             raise Unauthenticated("no such key")
         return Actor("key_1", "ann", "member")
 

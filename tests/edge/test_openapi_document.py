@@ -132,8 +132,8 @@ def test_every_error_of_ours_is_described_in_every_dialect(error: type[errors.Ca
 
 
 OPENAI_MEMBERS = {"message", "type", "param", "code"}
-NEVER = {403, 405, 502}
-"""Of a picture's link, of no operation, and inside a stream."""
+NEVER = {405, 502}
+"""Of no operation, and inside a stream."""
 
 
 def test_every_call_may_be_refused_with_each_of_our_statuses_and_an_upstreams() -> None:

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, func, select
 
 from sampan.errors import ConfigError, InvalidRequest, NotFound
 from sampan.storage.batches import KEPT, LIFETIME, Asked, Batch, Batches, Outcome, Status
-from sampan.storage.db import BATCH_REQUESTS, Database
+from sampan.storage.db import Database
+from sampan.storage.tables import BATCH_REQUESTS
 
 
 class Clock:

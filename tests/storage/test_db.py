@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import insert, select
 
 from sampan.errors import ConfigError
-from sampan.storage.db import SETTINGS, Database
+from sampan.storage.db import Database
+from sampan.storage.tables import SETTINGS
 
 
 def mode(path: Path) -> int:

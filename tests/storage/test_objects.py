@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from sampan.errors import CallError, ConfigError, Forbidden, NotFound
-from sampan.storage.db import ARTIFACTS, Database
+from sampan.storage.db import Database
 from sampan.storage.objects import Artifact, Link, Objects
+from sampan.storage.tables import ARTIFACTS
 
 DAY = 86400.0
 PICTURE = b"\x89PNG\r\n" + bytes(range(256)) * 1000

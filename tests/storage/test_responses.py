@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import func, select
 
 from sampan.errors import ConfigError, InvalidRequest, NotFound
-from sampan.storage.db import RESPONSE_ITEMS, Database
+from sampan.storage.db import Database
 from sampan.storage.responses import CHAIN_LIMIT, RETENTION, Kept, Responses
+from sampan.storage.tables import RESPONSE_ITEMS
 
 NOW = 1_700_000_000.0
 
