@@ -29,7 +29,7 @@ from sampan.errors import ConfigError
 from sampan.releases.orders import ConfigOption, JsonOption
 from sampan.releases.standing import AS_NAMED, check_promotable, in_words, loads, resolve
 from sampan.releases.store import Store
-from sampan.storage.db import Database
+from sampan.storage.db import Database, is_there
 from sampan.storage.releases import ENDS, Kind, Pin, Promotion, Releases, Stage, server_pid
 
 EVERY = 0.2  # seconds between two looks at how it goes
@@ -122,7 +122,8 @@ def history(name: EngineArgument, as_json: JsonOption = False, path: ConfigOptio
 def standings(loaded: Config) -> dict[str, str]:
     """What each engine of a configuration loads at its next start, in words. Reads only; blocks."""
     data = Path(loaded.server.data)
-    database = Database(data) if (data / "sampan.db").is_file() else None
+    url = loaded.storage.database
+    database = Database(data, url) if is_there(data, url) else None
     try:
         releases = Releases(database, time.time) if database else None
         told = {}
@@ -144,7 +145,7 @@ def _house(name: str, path: Path | None) -> Iterator[_House]:
     if engine is None:
         raise ConfigError(f"there is no engine {name!r}. There are: {', '.join(sorted(loaded.engines)) or 'none'}")
     data = Path(loaded.server.data)
-    database = Database(data)
+    database = Database(data, loaded.storage.database)
     try:
         yield _House(name, engine, data, Store(data), Releases(database, time.time))
     finally:

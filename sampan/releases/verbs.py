@@ -33,7 +33,7 @@ from sampan.releases.standing import loads
 from sampan.releases.store import Release, Store
 from sampan.releases.wheels import collect, find_source
 from sampan.releases.wire import Patience, Wire
-from sampan.storage.db import Database
+from sampan.storage.db import Database, is_there
 from sampan.storage.releases import Releases
 
 models_cli = typer.Typer(no_args_is_help=True, help="Fetches, lists, verifies and bundles models.")
@@ -65,7 +65,7 @@ def fetch(orders: FetchOrders) -> None:
     check_name(orders.name)
     try:
         with watching(orders.as_json) as watch:
-            wire = Wire(threading.Event(), Patience(), say=watch.say)
+            wire = Wire(threading.Event(), Patience(), say=watch.say, egress=config.Egress(loaded.egress.hosts))
             hub = _hub(orders.source, loaded.releases, wire, os.environ)
             fetcher = Fetcher(Store(Path(loaded.server.data)), wire, watch, orders.jobs)
             if hub is None:
@@ -113,7 +113,8 @@ def list_verb(path: ConfigOption = None, as_json: JsonOption = False) -> None:
 def users(loaded: config.Config, store: Store, release: Release) -> list[str]:
     """The engines of a configuration that would start with this release, or be rolled back to it. Reads only."""
     data = Path(loaded.server.data)
-    releases = Releases(Database(data), time.time) if (data / "sampan.db").is_file() else None
+    url = loaded.storage.database
+    releases = Releases(Database(data, url), time.time) if is_there(data, url) else None
     found = []
     for name, engine in loaded.engines.items():
         pin = releases.pinned(name, engine.revision) if releases else None

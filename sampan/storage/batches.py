@@ -103,6 +103,7 @@ class Batches:
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
+        self._sole = database.sole("batches")
 
     def create(self, owner_key_id: str, headers: Mapping[str, str], asked: Sequence[Asked]) -> Batch:
         """Keeps a batch with all its requests; when this returns it is committed. `headers` go with each request.
@@ -191,7 +192,9 @@ class Batches:
     # For the runner.
 
     def open(self) -> list[Batch]:
-        """The batches that have not ended, the oldest first."""
+        """The batches that have not ended, the oldest first; none where another gateway on the database runs them."""
+        if not self._sole.held():
+            return []
         query = select(BATCHES).where(BATCHES.c.ended.is_(None)).order_by(BATCHES.c.sequence)
         with self._database.read() as connection:
             return [_batch(row) for row in connection.execute(query)]

@@ -13,11 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Row, Update, func, insert, select, update
 
 from sampan.errors import ConfigError
-from sampan.storage.db import Database
+from sampan.storage.chain import node_of
+from sampan.storage.db import Database, upsert
 from sampan.storage.tables import PINS, PROMOTIONS
 
 PID = "sampan.pid"  # in the data folder, for as long as a server runs on it
@@ -77,11 +77,16 @@ class Pin:
 
 
 class Releases:
-    """The two tables. Blocks: for threads. Raises `ConfigError` where the database cannot be used."""
+    """The two tables. Blocks: for threads. Raises `ConfigError` where the database cannot be used.
+
+    Models and engines are those of one machine, its data folder's: where several share a database, `NODE:` stands
+    before the names of its engines there.
+    """
 
     def __init__(self, database: Database, wall: Callable[[], float]) -> None:
         self._database = database
         self._wall = wall
+        self._scope = "" if database.dialect == "sqlite" else f"{node_of(database.folder)}:"
         self.watch = database.watch
 
     def ask(self, engine: str, kind: Kind, revision: str = "") -> int:
@@ -90,13 +95,14 @@ class Releases:
         A rollback stops a promotion that goes on; what was in force before that stays so.
         """
         with self._database.write() as connection:
-            running = select(PROMOTIONS).where(PROMOTIONS.c.engine == engine, PROMOTIONS.c.ended.is_(None))
+            mine = PROMOTIONS.c.engine == self._scope + engine
+            running = select(PROMOTIONS).where(mine, PROMOTIONS.c.ended.is_(None))
             for row in connection.execute(running):
                 if kind is Kind.PROMOTE or row.kind == Kind.ROLLBACK:
                     stop = "" if row.kind == Kind.ROLLBACK else f", or stop it: `sampan models rollback {engine}`"
                     raise ConfigError(f"a {row.kind} of {engine} goes on ({row.stage}): wait for its end{stop}")
                 revision = row.revision
-            values = {"engine": engine, "revision": revision, "kind": kind, "stage": Stage.ASKED}
+            values = {"engine": self._scope + engine, "revision": revision, "kind": kind, "stage": Stage.ASKED}
             fresh = {"share": 0.0, "detail": "", "asked": self._wall()}
             statement = insert(PROMOTIONS).values(**values, **fresh).returning(PROMOTIONS.c.id)
             return int(connection.execute(statement).scalar_one())
@@ -118,13 +124,15 @@ class Releases:
 
     def open(self) -> Sequence[Promotion]:
         """Those that have not ended, oldest first."""
+        mine = PROMOTIONS.c.engine.startswith(self._scope)
+        query = select(PROMOTIONS).where(PROMOTIONS.c.ended.is_(None), mine).order_by(PROMOTIONS.c.id)
         with self._database.read() as connection:
-            rows = connection.execute(select(PROMOTIONS).where(PROMOTIONS.c.ended.is_(None)).order_by(PROMOTIONS.c.id))
-            return [_promotion(row) for row in rows]
+            return [_promotion(row) for row in connection.execute(query)]
 
     def history(self, engine: str, limit: int = 20) -> Sequence[Promotion]:
         """The last ones of an engine, newest first."""
-        statement = select(PROMOTIONS).where(PROMOTIONS.c.engine == engine).order_by(PROMOTIONS.c.id.desc())
+        mine = PROMOTIONS.c.engine == self._scope + engine
+        statement = select(PROMOTIONS).where(mine).order_by(PROMOTIONS.c.id.desc())
         with self._database.read() as connection:
             return [_promotion(row) for row in connection.execute(statement.limit(limit))]
 
@@ -142,17 +150,19 @@ class Releases:
 
     def _pin(self, connection: Connection, pin: Pin) -> None:
         values = {"revision": pin.revision, "previous": pin.previous, "configured": pin.configured}
-        statement = upsert(PINS).values(engine=pin.engine, since=self._wall(), **values)
+        statement = upsert(connection, PINS).values(engine=self._scope + pin.engine, since=self._wall(), **values)
         fresh = {**values, "since": statement.excluded.since}
         connection.execute(statement.on_conflict_do_update(index_elements=["engine"], set_=fresh))
 
     def pinned(self, engine: str, configured: str) -> Pin | None:
         """What was promoted, unless the configuration has named another revision since."""
+        # One without a node came here from a node's own database, when that was moved; its own has the last word.
+        either = PINS.c.engine.in_((self._scope + engine, engine))
         with self._database.read() as connection:
-            row = connection.execute(select(PINS).where(PINS.c.engine == engine)).one_or_none()
+            row = connection.execute(select(PINS).where(either).order_by(func.length(PINS.c.engine).desc())).first()
         if row is None or row.configured != configured:
             return None
-        return Pin(row.engine, row.revision, row.previous, row.configured)
+        return Pin(engine, row.revision, row.previous, row.configured)
 
 
 def server_pid(data: Path) -> int | None:
@@ -174,4 +184,5 @@ def _still_open(identifier: int) -> Update:
 
 def _promotion(row: Row[Any]) -> Promotion:
     kind, stage = Kind(row.kind), Stage(row.stage)
-    return Promotion(row.id, row.engine, row.revision, kind, stage, row.share, row.detail, row.asked, row.ended)
+    engine = row.engine.rpartition(":")[2]
+    return Promotion(row.id, engine, row.revision, kind, stage, row.share, row.detail, row.asked, row.ended)

@@ -25,10 +25,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 
 from sampan.errors import ConfigError
-from sampan.storage.db import Database
+from sampan.storage.chain import node_of
+from sampan.storage.db import Database, upsert
 from sampan.storage.tables import SETTINGS
 
 TIMEOUT = 0.2  # seconds one exchange may take: longer than that is as good as away
@@ -91,7 +91,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 class KeptState:
-    """The facts of one server, in one row of its database: written when they change, read at the start.
+    """The facts of one server, in a row of its own: written when they change, read at the start.
 
     A clock that was set back makes a fact younger, never newer than now: an open breaker waits its delay at the most.
     """
@@ -104,8 +104,10 @@ class KeptState:
         self._wall = wall
         self._rows: dict[str, _Row] = {}
         self._saved = True
+        # Others may use the same server's database; what they know is not what this one knows.
+        self._name = SETTING if database.dialect == "sqlite" else f"{SETTING}:{node_of(database.folder)}"
         with database.read() as connection:
-            text = connection.execute(select(SETTINGS.c.value).where(SETTINGS.c.name == SETTING)).scalar()
+            text = connection.execute(select(SETTINGS.c.value).where(SETTINGS.c.name == self._name)).scalar()
         with suppress(msgspec.DecodeError):
             self._rows = msgspec.json.decode(text or "{}", type=dict[str, _Row])
 
@@ -131,7 +133,7 @@ class KeptState:
 
     def _save(self, text: str) -> None:
         with self._database.write() as connection:
-            statement = insert(SETTINGS).values(name=SETTING, value=text)
+            statement = upsert(connection, SETTINGS).values(name=self._name, value=text)
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": text}))
 
     async def lease(self, name: str, by: str, seconds: float) -> bool:

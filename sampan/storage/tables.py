@@ -27,6 +27,9 @@ from sampan.core import Record
 
 METADATA = MetaData()
 
+# What counts rows up by itself: SQLite does so for this type alone, where it has 64 bits anyway.
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+
 SETTINGS = Table(
     "settings",
     METADATA,
@@ -46,12 +49,22 @@ KEYS = Table(
     Column("expires", Float),
     Column("revoked", Float),
     Column("last_used", Float),
+    # Schema 4. `networks` are CIDRs with blanks between; `previous` is the digest before the last rotation, good until
+    # `overlap`.
+    Column("kind", Text, nullable=False, default=""),
+    Column("department", Text, nullable=False, default=""),
+    Column("user", Text, nullable=False, default=""),
+    Column("networks", Text, nullable=False, default=""),
+    Column("confined", Boolean, nullable=False, default=False),
+    Column("rotated", Float),
+    Column("previous", Text, nullable=False, default=""),
+    Column("overlap", Float),
 )
 
 ARTIFACTS = Table(
     "artifacts",
     METADATA,
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", SEQUENCE, primary_key=True),
     Column("sha256", Text, nullable=False, index=True),
     Column("media_type", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
@@ -63,15 +76,25 @@ ARTIFACTS = Table(
 _COLUMN_TYPES: dict[object, type[TypeEngine[Any]]] = {str: Text, int: BigInteger, float: Float, bool: Boolean}
 
 # The columns are the fields of `Record`, in its order: a field cannot be kept in the spool and forgotten in the table.
-# `sequence` is the order of arrival, which times cannot give (a record's `started` lies before its end).
+# `sequence` is the order of arrival, which times cannot give (a record's `started` lies before its end). The last three
+# are the record's place in the chain of its node (schema 4): see `storage.chain`.
 RECORDS = Table(
     "records",
     METADATA,
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", SEQUENCE, primary_key=True),
     *(
         Column(field.name, _COLUMN_TYPES[field.type], nullable=False, unique=field.name == "id")
         for field in msgspec.structs.fields(Record)
     ),
+    Column("node", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    Index("records_chain", "node", "number", unique=True),
+    Index("records_department", "department", "started"),
+    Index("records_user", "user", "started"),
+    Index("records_key", "key_id", "started"),
+    Index("records_outcome", "outcome", "started"),
+    Index("records_rule", "rule", "started"),
     Index("records_started", "started"),
 )
 
@@ -80,7 +103,7 @@ RECORDS = Table(
 FILES = Table(
     "files",
     METADATA,
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", SEQUENCE, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("owner_key_id", Text, nullable=False),
     Column("filename", Text, nullable=False),
@@ -99,7 +122,7 @@ FILES = Table(
 BATCHES = Table(
     "batches",
     METADATA,
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", SEQUENCE, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("owner_key_id", Text, nullable=False),
     Column("headers", Text, nullable=False),
@@ -120,7 +143,7 @@ BATCHES = Table(
 BATCH_REQUESTS = Table(
     "batch_requests",
     METADATA,
-    Column("batch_sequence", Integer, primary_key=True),
+    Column("batch_sequence", SEQUENCE, primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("custom_id", Text, nullable=False),
     Column("params", LargeBinary, nullable=False),
@@ -132,6 +155,7 @@ Index(
     BATCH_REQUESTS.c.batch_sequence,
     BATCH_REQUESTS.c.position,
     sqlite_where=BATCH_REQUESTS.c.outcome.is_(None),
+    postgresql_where=BATCH_REQUESTS.c.outcome.is_(None),
 )
 
 
@@ -150,7 +174,7 @@ RESPONSES = Table(
 RESPONSE_ITEMS = Table(
     "response_items",
     METADATA,
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", SEQUENCE, primary_key=True),
     Column("response_id", Text, nullable=False),
     Column("side", Integer, nullable=False),
     Column("position", Integer, nullable=False),
@@ -173,7 +197,7 @@ PINS = Table(
 PROMOTIONS = Table(
     "promotions",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", SEQUENCE, primary_key=True),
     Column("engine", Text, nullable=False, index=True),
     Column("revision", Text, nullable=False),
     Column("kind", Text, nullable=False),
@@ -193,4 +217,131 @@ STATUTES = Table(
     Column("id", Text, primary_key=True),
     Column("body", Text, nullable=False),
     Column("updated", Float, nullable=False),
+)
+
+# The audit (schema 4): what holds the chains of records together, see `storage.chain` and `storage.evidence`.
+SEALS = Table(
+    "seals",
+    METADATA,
+    Column("node", Text, primary_key=True),
+    Column("ordinal", BigInteger, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("time", Float, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+)
+
+DAYS_DROPPED = Table(
+    "days_dropped",
+    METADATA,
+    Column("node", Text, primary_key=True),
+    Column("day", Text, nullable=False),
+    Column("first", BigInteger, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("time", Float, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+)
+
+CONTENTS = Table(
+    "contents",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+HOLDS = Table(
+    "holds",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("department", Text, nullable=False),
+    Column("since", Float),
+    Column("until", Float),
+    Column("reason", Text, nullable=False),
+    Column("made", Float, nullable=False),
+)
+
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("sink", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("time", Float, nullable=False),
+)
+
+# Who is who (schema 4): see `storage.people` and `storage.sessions`. Names are what everything else refers to.
+DEPARTMENTS = Table(
+    "departments",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("confined", Boolean, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+USERS = Table(
+    "users",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("department", Text, nullable=False, index=True),
+    Column("role", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+# `id` is the SHA-256 of what the browser holds, `credential` that of the key it signed in with. `subject` is the JSON
+# of who signed in at a provider.
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("credential", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float, nullable=False, index=True),
+    Column("revoked", Float),
+)
+
+# Those whose tokens came in: what they asked to be done later is done in their name. `subject` is JSON, as above.
+SUBJECTS = Table(
+    "subjects",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("seen", Float, nullable=False, index=True),
+)
+
+# Quota (schema 4): see `storage.ledger`. What each node has charged to a pot, in the pot's unit, over its window; and
+# how far into its journal that goes.
+QUOTA_SPENT = Table(
+    "quota_spent",
+    METADATA,
+    Column("node", Text, primary_key=True),
+    Column("meter", Text, primary_key=True),
+    Column("pot", Text, primary_key=True),
+    Column("since", BigInteger, primary_key=True),
+    Column("until", BigInteger, nullable=False, index=True),
+    Column("spent", BigInteger, nullable=False),
+)
+
+QUOTA_JOURNALS = Table(
+    "quota_journals",
+    METADATA,
+    Column("node", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+# Objects that nobody has a row of any more (schema 4): see `storage.objects`. Until `until` somebody is removing it.
+CONDEMNED = Table(
+    "condemned",
+    METADATA,
+    Column("sha256", Text, primary_key=True),
+    Column("until", Float, nullable=False),
 )

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from postgres_process import PostgresProcess
 from sqlalchemy import Connection, func, select
 
 from sampan.errors import ConfigError, InvalidRequest, NotFound
@@ -33,8 +34,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Batches]:
-    with closing(Database(tmp_path, busy_seconds=0)) as database:
+def ledger(tmp_path: Path, database_url: str, clock: Clock) -> Iterator[Batches]:
+    with closing(Database(tmp_path, database_url, busy_seconds=0)) as database:
         yield Batches(database, clock)
 
 
@@ -164,12 +165,12 @@ class Torn(Database):
             yield connection
 
 
-def test_a_batch_that_was_never_accepted_is_nowhere_and_swept(tmp_path: Path, clock: Clock) -> None:
-    with closing(Torn(tmp_path)) as torn:
+def test_a_batch_that_was_never_accepted_is_nowhere_and_swept(tmp_path: Path, database_url: str, clock: Clock) -> None:
+    with closing(Torn(tmp_path, database_url)) as torn:
         torn.left = 3
         with pytest.raises(ConfigError):
             Batches(torn, clock).create("ann", {}, asked(2500))
-    with closing(Database(tmp_path)) as database:
+    with closing(Database(tmp_path, database_url)) as database:
         ledger = Batches(database, clock)
 
         def kept() -> int:
@@ -184,6 +185,22 @@ def test_a_batch_that_was_never_accepted_is_nowhere_and_swept(tmp_path: Path, cl
         clock.now += LIFETIME + 1
         ledger.archive()
         assert kept() == 0
+
+
+def test_of_several_gateways_one_runs_the_batches_and_another_when_it_is_gone(
+    tmp_path: Path, clock: Clock, postgres: PostgresProcess
+) -> None:
+    url = postgres.url(postgres.make())
+    with closing(Database(tmp_path / "other", url)) as there:
+        other = Batches(there, clock)
+        with closing(Database(tmp_path / "one", url)) as here:
+            one = Batches(here, clock)
+            batch = other.create("ann", {}, asked(1))
+            assert one.open() == [batch]
+            assert other.open() == []
+            assert one.open() == [batch]
+            assert other.find("ann", batch.id) == batch
+        assert other.open() == [batch]
 
 
 class Killed(RuleBasedStateMachine):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from postgres_process import PostgresProcess
+from sqlalchemy import insert
 
 from sampan import reloading
 from sampan.errors import ConfigError
 from sampan.storage.db import Database
 from sampan.storage.releases import ENDS, PID, Kind, Pin, Releases, Stage, server_pid
+from sampan.storage.tables import PINS
 
 
 class Wall:
@@ -22,10 +25,8 @@ class Wall:
 
 
 @pytest.fixture
-def releases(tmp_path: Path) -> Iterator[Releases]:
-    database = Database(tmp_path)
-    yield Releases(database, Wall())
-    database.close()
+def releases(database: Database) -> Releases:
+    return Releases(database, Wall())
 
 
 def test_what_is_asked_is_open_until_it_ends(releases: Releases) -> None:
@@ -111,3 +112,26 @@ def test_a_server_is_known_by_its_pid(tmp_path: Path) -> None:
     assert server_pid(tmp_path) == os.getpid()
     file.write_text("1")
     assert server_pid(tmp_path) == 1  # another user's, perhaps; it is there
+
+
+def test_machines_on_one_database_have_releases_of_their_own(tmp_path: Path, postgres: PostgresProcess) -> None:
+    url = postgres.url(postgres.make())
+    with closing(Database(tmp_path / "a", url)) as here, closing(Database(tmp_path / "b", url)) as there:
+        one, other = Releases(here, Wall()), Releases(there, Wall())
+        number = one.ask("chat", Kind.PROMOTE, "v2")
+        assert other.open() == []
+        assert [each.engine for each in one.open()] == ["chat"]
+        other.ask("chat", Kind.PROMOTE, "v3")
+        one.enforce(number, Pin("chat", "v2", "v1", "v1"), "")
+        assert other.pinned("chat", "v1") is None
+        assert one.pinned("chat", "v1") == Pin("chat", "v2", "v1", "v1")
+        assert [each.revision for each in other.history("chat")] == ["v3"]
+
+
+def test_what_was_in_force_before_the_database_was_moved_stays_so(database: Database, releases: Releases) -> None:
+    with database.write() as connection:
+        row = {"engine": "chat", "revision": "v2", "previous": "v1", "configured": "v1", "since": 1.0}
+        connection.execute(insert(PINS), row)
+    assert releases.pinned("chat", "v1") == Pin("chat", "v2", "v1", "v1")
+    releases.pin(Pin("chat", "v3", "v2", "v1"))
+    assert releases.pinned("chat", "v1") == Pin("chat", "v3", "v2", "v1")

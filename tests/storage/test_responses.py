@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -14,12 +11,6 @@ from sampan.storage.responses import CHAIN_LIMIT, RETENTION, Kept, Responses
 from sampan.storage.tables import RESPONSE_ITEMS
 
 NOW = 1_700_000_000.0
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path)) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from fake_state import FakeState
 from fake_upstreams import Clock
+from postgres_process import PostgresProcess
 from redis_process import RedisProcess
+from sqlalchemy import update
 
 from sampan.config import parse
 from sampan.errors import ConfigError
 from sampan.storage.db import Database
 from sampan.storage.state import SETTING, Fact, KeptState, RedisState, State
+from sampan.storage.tables import SETTINGS
 
 PASSWORD = "p@ss word/canary"
 QUOTED = "p%40ss%20word%2Fcanary"
@@ -28,25 +32,22 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
         yield running
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path)
-    yield opened
-    opened.close()
-
-
 @pytest_asyncio.fixture(params=["fake", "kept", "redis"])
-async def state(request: pytest.FixtureRequest) -> AsyncIterator[State]:
+async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[State]:
     made: State
+    database: Database | None = None
     if request.param == "fake":
         made = FakeState(Clock())
     elif request.param == "kept":
-        made = KeptState(request.getfixturevalue("database"), time.time)
+        database = Database(tmp_path)
+        made = KeptState(database, time.time)
     else:
         # Stop clocks of the machine must not make a slow test fail: the time limit has a test of its own.
         made = RedisState(request.getfixturevalue("redis").url, timeout=10.0)
     yield made
     await made.aclose()
+    if database is not None:
+        database.close()
 
 
 def fact(value: str, age: float = 0.0, by: str = "a", keep: float = 60.0) -> Fact:
@@ -127,20 +128,33 @@ async def test_a_clock_that_was_set_back_makes_nothing_older_or_stuck(database: 
 async def test_a_database_that_cannot_be_written_is_tried_again(database: Database) -> None:
     wall = Clock()
     state = KeptState(database, wall)
-    with database.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA query_only = 1")  # the pool hands this connection on
+    with database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE settings RENAME TO elsewhere")
     with pytest.raises(ConfigError, match="cannot be used"):
         await state.exchange({"x": fact("open")}, ["x"])
-    with database.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA query_only = 0")
+    with database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO settings")
     assert (await state.exchange({}, ["x"]))["x"].value == "open"
     assert "x" in await KeptState(database, wall).exchange({}, ["x"])
 
 
 async def test_what_another_version_wrote_is_no_stumbling_block(database: Database) -> None:
-    database.setting(SETTING, lambda: '{"x": 5}')
+    await KeptState(database, time.time).exchange({"x": fact("open")}, ["x"])
+    with database.write() as connection:
+        mine = SETTINGS.c.name.startswith(SETTING)
+        assert connection.execute(update(SETTINGS).where(mine).values(value='{"x": 5}')).rowcount == 1
     state = KeptState(database, time.time)
     assert await state.exchange({}, ["x"]) == {}
+
+
+async def test_servers_on_one_database_know_what_they_know_themselves(
+    tmp_path: Path, postgres: PostgresProcess
+) -> None:
+    url = postgres.url(postgres.make())
+    with closing(Database(tmp_path / "one", url)) as one, closing(Database(tmp_path / "other", url)) as other:
+        await KeptState(one, time.time).exchange({"x": fact("open")}, ["x"])
+        assert await KeptState(other, time.time).exchange({}, ["x"]) == {}
+        assert "x" in await KeptState(one, time.time).exchange({}, ["x"])
 
 
 # Redis alone.

@@ -1,0 +1,20 @@
+-- What a program of schema 2 made, as SQLite shows it (.schema); never to be changed.
+CREATE TABLE settings ( name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (name) );
+CREATE TABLE keys ( id TEXT NOT NULL, digest TEXT NOT NULL, prefix TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL, created FLOAT NOT NULL, expires FLOAT, revoked FLOAT, last_used FLOAT, PRIMARY KEY (id), UNIQUE (digest) );
+CREATE TABLE artifacts ( sequence INTEGER NOT NULL, sha256 TEXT NOT NULL, media_type TEXT NOT NULL, size BIGINT NOT NULL, owner_key_id TEXT NOT NULL, created FLOAT NOT NULL, provenance TEXT NOT NULL, PRIMARY KEY (sequence) );
+CREATE INDEX ix_artifacts_created ON artifacts (created);
+CREATE INDEX ix_artifacts_sha256 ON artifacts (sha256);
+CREATE TABLE records ( sequence INTEGER NOT NULL, id TEXT NOT NULL, started FLOAT NOT NULL, key_id TEXT NOT NULL, key_name TEXT NOT NULL, dialect TEXT NOT NULL, operation TEXT NOT NULL, model TEXT NOT NULL, stream BOOLEAN NOT NULL, outcome TEXT NOT NULL, status BIGINT NOT NULL, error TEXT NOT NULL, upstream TEXT NOT NULL, tier TEXT NOT NULL, attempts TEXT NOT NULL, input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL, images BIGINT NOT NULL, bytes_in BIGINT NOT NULL, bytes_out BIGINT NOT NULL, first_event_ms FLOAT NOT NULL, total_ms FLOAT NOT NULL, receipt TEXT NOT NULL, PRIMARY KEY (sequence), UNIQUE (id) );
+CREATE INDEX records_started ON records (started);
+CREATE TABLE files ( sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, owner_key_id TEXT NOT NULL, filename TEXT NOT NULL, mime_type TEXT NOT NULL, size BIGINT NOT NULL, created FLOAT NOT NULL, expires FLOAT, purpose TEXT NOT NULL, sha256 TEXT NOT NULL, downloadable BOOLEAN NOT NULL, UNIQUE (id) );
+CREATE INDEX files_owner ON files (owner_key_id, sequence);
+CREATE TABLE batches ( sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, owner_key_id TEXT NOT NULL, headers TEXT NOT NULL, created FLOAT NOT NULL, expires FLOAT NOT NULL, cancel_initiated FLOAT, ended FLOAT, archived FLOAT, total INTEGER NOT NULL, succeeded INTEGER NOT NULL, errored INTEGER NOT NULL, canceled INTEGER NOT NULL, expired INTEGER NOT NULL, UNIQUE (id) );
+CREATE INDEX batches_owner ON batches (owner_key_id, sequence);
+CREATE TABLE batch_requests ( batch_sequence INTEGER NOT NULL, position INTEGER NOT NULL, custom_id TEXT NOT NULL, params BLOB NOT NULL, outcome TEXT, result BLOB, PRIMARY KEY (batch_sequence, position) );
+CREATE INDEX batch_requests_pending ON batch_requests (batch_sequence, position) WHERE outcome IS NULL;
+CREATE TABLE responses ( id TEXT NOT NULL, owner_key_id TEXT NOT NULL, created FLOAT NOT NULL, previous TEXT, response BLOB NOT NULL, PRIMARY KEY (id) );
+CREATE INDEX ix_responses_created ON responses (created);
+CREATE TABLE response_items ( sequence INTEGER NOT NULL, response_id TEXT NOT NULL, side INTEGER NOT NULL, position INTEGER NOT NULL, id TEXT NOT NULL, item BLOB NOT NULL, PRIMARY KEY (sequence) );
+CREATE INDEX response_items_place ON response_items (response_id, side, position);
+CREATE INDEX ix_response_items_id ON response_items (id);
+INSERT INTO settings VALUES ('schema_version', '2');
