@@ -7,21 +7,22 @@ next sweep frees the bytes unless somebody else has put the same content.
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, insert, or_, select, update
 
-from sampan.errors import NotFound
+from sampan.errors import NotFound, Unavailable
 from sampan.storage.db import Database
-from sampan.storage.objects import Objects
+from sampan.storage.objects import Objects, condemn
 from sampan.storage.page import Cut, find_sequence, read_page
 from sampan.storage.tables import ARTIFACTS, FILES
+
+log = logging.getLogger("sampan.files")
 
 ID_PREFIX = "file_"
 NEVER = 253_402_300_799.0  # the last second of the year 9999: when a held artifact was "last put"
@@ -79,7 +80,7 @@ class Wanted:
 class Files:
     """The uploaded files. A file is its owner's alone: to others it is not there.
 
-    The coroutines do their I/O in threads; they raise `ConfigError` or `OSError` when the database or the disk fails.
+    The coroutines do their I/O in threads; they raise `ConfigError` when the database fails.
     """
 
     def __init__(self, database: Database, objects: Objects, clock: Callable[[], float]) -> None:
@@ -88,9 +89,14 @@ class Files:
         self._clock = clock
 
     async def keep(self, owner_key_id: str, upload: Upload) -> StoredFile:
-        """Keeps a file; when this returns it is committed."""
+        """Keeps a file; when this returns it is committed. Raises `Unavailable` when the store fails."""
         identifier = ID_PREFIX + secrets.token_hex(12)
-        artifact = await self._objects.put(upload.data, upload.mime_type, owner_key_id, {"file": identifier})
+        try:
+            artifact = await self._objects.put(upload.data, upload.mime_type, owner_key_id, {"file": identifier})
+        except OSError as error:
+            log.error("a file could not be kept: %s", error)
+            said = "The file could not be kept: the store cannot be used now. Try again later."
+            raise Unavailable(said, should_retry=True) from None
         return await asyncio.to_thread(self._keep, identifier, owner_key_id, upload, artifact.sha256)
 
     async def find(self, owner_key_id: str, identifier: str) -> StoredFile:
@@ -182,23 +188,13 @@ class Files:
         with self._database.write() as connection:
             connection.execute(delete(FILES).where(FILES.c.sequence == file.sequence))
             connection.execute(delete(ARTIFACTS).where(*_hold(file.id, file.sha256)))
-            wanted = _is_wanted(connection, file.sha256)
-        if not wanted:
-            # The sweep takes a file that is old and has no row. It alone may: it holds the lock against a put of the
-            # same content. So this one is made old, for its bytes not to stay for as long as artifacts are kept.
-            with suppress(FileNotFoundError):
-                os.utime(self._database.folder / "objects" / file.sha256[:2] / file.sha256, (1, 1))
+            condemn(connection, file.sha256)
 
 
 def _hold(identifier: str, sha256: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """The row of the artifacts by which a file holds its bytes."""
     provenance = msgspec.json.encode({"file": identifier}).decode()
     return ARTIFACTS.c.sha256 == sha256, ARTIFACTS.c.provenance == provenance
-
-
-def _is_wanted(connection: Connection, sha256: str) -> bool:
-    query = select(ARTIFACTS.c.sequence).where(ARTIFACTS.c.sha256 == sha256).limit(1)
-    return connection.execute(query).first() is not None
 
 
 def _file(row: Row[Any]) -> StoredFile:

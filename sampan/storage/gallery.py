@@ -46,7 +46,7 @@ class Gallery:
                 log.error("a picture could not be kept: %s", error)
                 return body
             expires = int(self._wall()) + self._lifetime
-            links.append(self._public_url + self._objects.sign(artifact.sha256, media_type, expires))
+            links.append(self._objects.link(self._public_url, artifact.sha256, media_type, expires))
         if call.stream or not call.url_wanted or not links:
             return body
         return await asyncio.to_thread(openai_images.with_links, body, links)

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
 from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
 
-from sampan.errors import InvalidRequest, NotFound
-from sampan.storage.db import SCHEMA_VERSION, Database
+from sampan.errors import InvalidRequest, NotFound, Unavailable
+from sampan.storage.db import Database
 from sampan.storage.files import Files, Upload, Wanted
 from sampan.storage.objects import Objects
 
@@ -27,8 +26,8 @@ class Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path, busy_seconds=0)) as made:
+def database(tmp_path: Path, database_url: str) -> Iterator[Database]:
+    with closing(Database(tmp_path, database_url, busy_seconds=0)) as made:
         yield made
 
 
@@ -84,6 +83,13 @@ async def test_deleted_bytes_are_gone_with_the_very_next_sweep(files: Files, obj
     kept = await files.keep("ann", upload())
     await files.delete("ann", kept.id)
     assert await objects.sweep(30, clock.now) == 1
+
+
+async def test_a_store_that_fails_is_said_to_be_unavailable(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "objects" / "incoming").rmdir()
+    with pytest.raises(Unavailable, match="Try again"):
+        await files.keep("ann", upload())
+    assert await files.list("ann", Wanted(10)) == ((), False)
 
 
 async def test_bytes_stay_while_another_file_or_artifact_has_them(files: Files, objects: Objects, clock: Clock) -> None:
@@ -151,19 +157,3 @@ async def test_the_order_survives_the_deletion_of_the_last_file(files: Files) ->
     await files.delete("ann", second.id)
     third = await files.keep("ann", upload(b"3"))
     assert third.sequence > second.sequence > first.sequence
-
-
-def test_a_data_folder_of_the_first_schema_gets_the_missing_tables(tmp_path: Path) -> None:
-    Database(tmp_path).close()
-    with closing(sqlite3.connect(tmp_path / "sampan.db")) as old:
-        for table in ("files", "batches", "batch_requests"):
-            old.execute(f"DROP TABLE {table}")
-        old.execute("UPDATE settings SET value = '1' WHERE name = 'schema_version'")
-        old.execute("INSERT INTO settings VALUES ('kept', 'yes')")
-        old.commit()
-    with closing(Database(tmp_path)) as database:
-        assert database.setting("schema_version", lambda: "none") == str(SCHEMA_VERSION)
-        assert database.setting("kept", lambda: "no") == "yes"
-    with closing(sqlite3.connect(tmp_path / "sampan.db")) as new:
-        names = {name for (name,) in new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert {"files", "batches", "batch_requests", "keys", "records"} <= names

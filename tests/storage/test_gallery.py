@@ -3,8 +3,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,9 +21,8 @@ SKETCHER = Target("sketcher", None, Dialect.OPENAI_IMAGES, Location.LOCAL, Tier.
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> Iterator[Objects]:
-    with closing(Database(tmp_path)) as database:
-        yield Objects(database, lambda: NOW)
+def objects(database: Database) -> Objects:
+    return Objects(database, lambda: NOW)
 
 
 def call(*, url_wanted: bool) -> Call:
