@@ -1,14 +1,15 @@
 import re
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from sampan.errors import ConfigError, InvalidRequest, NotFound
 from sampan.storage.db import Database
 from sampan.storage.keys import Keys, digest
+from sampan.storage.tables import KEYS, SETTINGS
 
 NOW = 1_700_000_000.0
 PRESET = "correct-horse-battery"
@@ -28,21 +29,22 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def keys(tmp_path: Path, clock: Clock) -> Iterator[Keys]:
-    with closing(Database(tmp_path)) as database:
-        yield Keys(database, clock)
+def keys(database: Database, clock: Clock) -> Keys:
+    return Keys(database, clock)
 
 
-def test_a_key_is_shown_once_and_kept_as_a_hash(keys: Keys, tmp_path: Path) -> None:
+def test_a_key_is_shown_once_and_kept_as_a_hash(keys: Keys, database: Database, tmp_path: Path) -> None:
     info, secret = keys.create("财务部", "member", NOW + 60)
     assert re.fullmatch(r"sk-sampan-[A-Za-z0-9_-]{43}", secret)
     assert (info.name, info.role, info.created, info.expires) == ("财务部", "member", NOW, NOW + 60)
     assert info.prefix == secret[:16]
     assert keys.list() == (info,)
-    assert keys.snapshot()[1] == {digest(secret): info}
-    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert secret[16:].encode() not in stored
-    assert secret[:16].encode() in stored
+    assert keys.snapshot().keys == {digest(secret): info}
+    with database.read() as connection:
+        stored = [str(row) for table in (KEYS, SETTINGS) for row in connection.execute(select(table))]
+    stored += [str(path.read_bytes()) for path in tmp_path.iterdir()]
+    assert not [each for each in stored if secret[16:] in each]
+    assert [each for each in stored if secret[:16] in each]
 
 
 def test_no_two_keys_are_alike(keys: Keys) -> None:
@@ -92,7 +94,7 @@ def test_a_preset_key_is_made_once_and_little_of_it_is_shown(keys: Keys) -> None
     (info,) = keys.list()
     assert info.role == "admin"
     assert info.prefix == "correct"
-    assert digest(PRESET) in keys.snapshot()[1]
+    assert digest(PRESET) in keys.snapshot().keys
 
 
 def test_a_preset_that_is_revoked_or_no_admins_stops_the_start(keys: Keys) -> None:
@@ -109,7 +111,7 @@ def test_the_first_start_makes_an_admin_key_and_later_ones_do_not(keys: Keys, cl
     keys.create("a member is no admin")
     secret = keys.ensure_admin()
     assert secret is not None
-    assert keys.snapshot()[1][digest(secret)].role == "admin"
+    assert keys.snapshot().keys[digest(secret)].role == "admin"
     assert keys.ensure_admin() is None
     assert len(keys.list()) == 2
 
@@ -124,12 +126,12 @@ def test_whoever_revoked_or_outlived_the_last_admin_key_gets_in_again(keys: Keys
     assert keys.ensure_admin() is not None
 
 
-def test_of_two_starters_one_makes_the_key(tmp_path: Path) -> None:
+def test_of_two_starters_one_makes_the_key(tmp_path: Path, database_url: str) -> None:
     barrier = threading.Barrier(4)
     secrets: list[str | None] = []
 
     def start() -> None:
-        with closing(Database(tmp_path)) as database:
+        with closing(Database(tmp_path, database_url)) as database:
             barrier.wait()
             secrets.append(Keys(database).ensure_admin())
 
@@ -150,10 +152,10 @@ def test_revoking_by_id_or_prefix(keys: Keys, clock: Clock) -> None:
     assert revoked.revoked == NOW + 5
     clock.now += 5
     assert keys.revoke(first.prefix) == revoked
-    assert set(keys.snapshot()[1]) == {digest(other)}
+    assert set(keys.snapshot().keys) == {digest(other)}
     assert keys.revoke(second.id[:12]).id == second.id
-    assert keys.snapshot()[1] == {}
-    assert digest(secret) not in keys.snapshot()[1]
+    assert keys.snapshot().keys == {}
+    assert digest(secret) not in keys.snapshot().keys
 
 
 def test_revoking_needs_one_key(keys: Keys) -> None:
