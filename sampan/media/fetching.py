@@ -19,6 +19,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Protocol, TypeAlias
 from urllib.parse import quote, urljoin, urlsplit
 
+from sampan.config.egress import embedded
 from sampan.dialects import pictures
 from sampan.errors import ConfigError, InvalidRequest, TargetFault
 
@@ -57,23 +58,6 @@ _OPEN_V6 = IPv6Network("2000::/3")
 _CLOSED_V6 = tuple(IPv6Network(each) for each in ("2001::/23", "2001:db8::/32", "3fff::/20"))
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _NAT64 = IPv6Network("64:ff9b::/96")
-_SIX_TO_FOUR = IPv6Network("2002::/16")
-_ISATAP = (0x00005EFE, 0x02005EFE)  # the upper half of an interface identifier that ends in an IPv4 address (RFC 5214)
-
-
-def embedded(address: Address) -> IPv4Address | None:
-    """The IPv4 address that packets to an IPv6 one would reach in the end, where it carries one.
-
-    Mapped (RFC 4291, 2.5.5.2), NAT64's well-known prefix (RFC 6052), 6to4 (RFC 3056), ISATAP (RFC 5214).
-    """
-    if isinstance(address, IPv4Address):
-        return None
-    value = int(address)
-    if address in _MAPPED or address in _NAT64 or (value >> 32) & 0xFFFFFFFF in _ISATAP:
-        return IPv4Address(value & 0xFFFFFFFF)
-    if address in _SIX_TO_FOUR:
-        return IPv4Address((value >> 80) & 0xFFFFFFFF)
-    return None
 
 
 def is_public(address: Address) -> bool:
@@ -142,13 +126,26 @@ class Policy:
     def port_allowed(self, place: Place) -> bool:
         return place.port in self.ports or any(each.port == place.port for each in self.exemptions)
 
-    def judge(self, place: Place, addresses: Sequence[str]) -> bool:
+    def is_inside(self, place: Place) -> bool:
+        """Whether an exemption names this host, or the network of this address: told without looking anything up."""
+        try:
+            address: Address | None = ipaddress.ip_address(place.host)
+        except ValueError:
+            address = None
+        return any(
+            self._open(place.port, each.port)
+            and (each.host == place.host if address is None else each.network is not None and each.covers("", address))
+            for each in self.exemptions
+        )
+
+    def judge(self, place: Place, addresses: Sequence[str], *, inside: bool = False) -> bool:
         """True where every address is public, False where some is only exempted. Raises `Refused` for any other.
 
-        One that may not be asked refuses them all: a name that stands for both is a trap or a mistake.
+        One that may not be asked refuses them all: a name that stands for both is a trap or a mistake. `inside`: a
+        public one may not be asked either, unless its network is exempted.
         """
         if not addresses:
-            raise Refused(NOT_PUBLIC)
+            raise Refused(OUTSIDE if inside else NOT_PUBLIC)
         public = True
         for text in addresses:
             address = ipaddress.ip_address(text.partition("%")[0])
@@ -157,6 +154,8 @@ class Policy:
             )
             if not exempt and not (is_public(address) and place.port in self.ports):
                 raise Refused(NOT_PUBLIC)
+            if inside and is_public(address) and not any(each.covers("", address) for each in self.exemptions):
+                raise Refused(OUTSIDE)
             public = public and is_public(address)
         return public
 
@@ -184,6 +183,7 @@ class Refused(Exception):
 
 
 NOT_PUBLIC = "its host is not found on the public internet"
+OUTSIDE = "this call may not leave the house, and its host is not inside ([media] fetch_allow)"
 UNREACHED = "its host does not answer as a web server"
 TOO_SLOW = "it took too long"
 
@@ -286,14 +286,17 @@ class Fetcher:
         self._policy = policy or Policy()
         self._places = asyncio.Semaphore(at_once)
 
-    async def fetch(self, url: str, path: str, wanted: frozenset[str]) -> bytes:
+    async def fetch(self, url: str, path: str, wanted: frozenset[str], *, inside: bool = False) -> bytes:
         """The bytes behind `url`, whose first ones say that they are one of the `wanted` media types.
+
+        `inside`: for a call that may not leave the house. Only what the policy exempts is asked then, at each hop, and
+        no other name is even looked up.
 
         Raises `InvalidRequest` naming `path`. It says why, and of a host that is not public not even its status.
         """
         try:
             async with asyncio.timeout(self._policy.seconds), self._places:
-                data = await self._walk(split(url))
+                data = await self._walk(split(url), inside)
         except TimeoutError:
             raise _refusal(path, TOO_SLOW) from None
         except TargetFault:
@@ -304,14 +307,16 @@ class Fetcher:
             raise _refusal(path, f"it leads to none of {', '.join(sorted(wanted))}")
         return data
 
-    async def _walk(self, place: Place) -> bytes:
+    async def _walk(self, place: Place, inside: bool) -> bytes:
         policy = self._policy
         by = asyncio.get_running_loop().time() + policy.seconds
         for _ in range(policy.redirects + 1):
+            if inside and not policy.is_inside(place):
+                raise Refused(OUTSIDE)
             if not policy.port_allowed(place):
                 raise Refused(f"port {place.port} is not fetched from")
             addresses = await self._addresses(place)
-            public = policy.judge(place, addresses)
+            public = policy.judge(place, addresses, inside=inside)
             seconds = max(by - asyncio.get_running_loop().time(), 0.001)
             reply = await self._ask(
                 place.scheme,
@@ -338,9 +343,12 @@ class Fetcher:
 class Larder:
     """What one call has fetched: its next target need not fetch it again, and a call can ask for so much only."""
 
-    def __init__(self, fetcher: Fetcher, *, most_urls: int = 20, most_bytes: int = 64 * 1024 * 1024) -> None:
-        """Make one for each call."""
+    def __init__(
+        self, fetcher: Fetcher, *, most_urls: int = 20, most_bytes: int = 64 * 1024 * 1024, inside: bool = False
+    ) -> None:
+        """Make one for each call; `inside` as in `Fetcher.fetch`."""
         self._fetcher = fetcher
+        self._inside = inside
         self._most_urls = most_urls
         self._room = most_bytes
         self._asked: set[str] = set()
@@ -354,7 +362,7 @@ class Larder:
         self._asked.add(url)
         if len(self._asked) > self._most_urls:
             raise _refusal(path, f"a request may name {self._most_urls} of them")
-        data = await self._fetcher.fetch(url, path, wanted)
+        data = await self._fetcher.fetch(url, path, wanted, inside=self._inside)
         self._room -= len(data)
         if self._room < 0:
             raise _refusal(path, "all that this request names is too large together")

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from sampan.core import Call, Prepared
 from sampan.dialects import thinking, threads
-from sampan.media import adapting
+from sampan.media import adapting, linking
 from sampan.media.crew import Decoder
 from sampan.media.fetching import Fetcher, Larder
 from sampan.media.serving import Diet, Means
@@ -61,6 +63,15 @@ class Cook:
         async def load(identifier: str) -> tuple[bytes, str]:
             return await kitchen.load_file(call.tenant, identifier)
 
-        means = Means(kitchen.decoder, Larder(kitchen.fetcher).fetch, load, kitchen.most_pixels)
+        larder = Larder(kitchen.fetcher, inside=bool(call.confined))
+        means = Means(kitchen.decoder, larder.fetch, load, kitchen.most_pixels)
         adapted = await adapting.adapt(body, self._diet, means)
         return Prepared(adapted.body, adapted.receipt.header)
+
+    async def bring(self, call: Call) -> Call:
+        """A chat call that may not leave the house, with what it links to in it: its server would else fetch that.
+
+        Raises `InvalidRequest` for a link that leads outside.
+        """
+        body = await linking.bring(call.body, Larder(self._kitchen.fetcher, inside=True).fetch)
+        return call if body is call.body else msgspec.structs.replace(call, body=body)

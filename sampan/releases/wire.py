@@ -7,8 +7,10 @@ and will not change under us; httpx2 would become a dependency of its own for co
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
+import socket
 import ssl
 import threading
 import urllib.request
@@ -19,6 +21,8 @@ from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from sampan import __version__
+from sampan.config.egress import ANYWHERE, Egress
+from sampan.errors import ConfigError
 from sampan.releases.names import ReleaseError
 
 CHUNK = 1 << 18
@@ -99,7 +103,7 @@ class Wire:
 
     `say` is told of what is waited for.
 
-    Proxies are those of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+    Proxies are those of HTTP_PROXY, HTTPS_PROXY and NO_PROXY. `egress` is asked at each hop, by name and by address.
     """
 
     def __init__(
@@ -108,14 +112,16 @@ class Wire:
         patience: Patience,
         timeout: float = 30.0,
         say: Callable[[str], None] = lambda _: None,
+        egress: Egress = ANYWHERE,
     ) -> None:
         self.stop = stop
+        self._egress = egress
         self._say = say
         self.patience = patience
         self._timeout = timeout
         # Only these: an opener as it comes also reads file: and ftp:, follows redirects and raises for a status.
         self._opener = urllib.request.OpenerDirector()
-        handlers = (urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler())
+        handlers = (urllib.request.ProxyHandler(), _Http(egress), _Https(egress))
         for handler in handlers:
             self._opener.add_handler(handler)
 
@@ -166,6 +172,7 @@ class Wire:
         for _ in range(_HOPS):
             if self.stop.is_set():
                 raise Stopped
+            _check(self._egress, url)
             sent = {"User-Agent": f"sampan/{__version__}", "Accept-Encoding": "identity", **headers}
             request = urllib.request.Request(url, headers={**sent, **credentials.for_url(url)})
             response = self._opener.open(request, timeout=self._timeout)
@@ -178,6 +185,63 @@ class Wire:
                     return
                 url = _next(url, to)
         raise ReleaseError(f"{urlsplit(url).netloc}: more than {_HOPS} redirects")
+
+
+def _check(egress: Egress, url: str) -> None:
+    parts = urlsplit(url)
+    try:
+        egress.check(parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme, 443))
+    except ConfigError as error:
+        raise ReleaseError(str(error)) from None
+
+
+def _connected(
+    egress: Egress, address: tuple[str, int], timeout: float, source_address: tuple[str, int] | None
+) -> socket.socket:
+    """`socket.create_connection`, to addresses that may be connected to only. Raises ReleaseError where none may."""
+    host, port = address
+    refusal: Exception = OSError(f"{host} has no address")
+    try:
+        egress.check(host, port)  # a proxy's, perhaps
+        for *_, found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                egress.check_address(str(found[0]), port, host)
+                return socket.create_connection((str(found[0]), port), timeout, source_address)
+            except (OSError, ConfigError) as error:
+                refusal = error
+        raise refusal
+    except ConfigError as error:
+        raise ReleaseError(str(error)) from None
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, host: str, *, egress: Egress, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._create_connection = functools.partial(_connected, egress)
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    def __init__(self, host: str, *, egress: Egress, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._create_connection = functools.partial(_connected, egress)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, egress: Egress) -> None:
+        super().__init__()
+        self._egress = egress
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(functools.partial(_Connection, egress=self._egress), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, egress: Egress) -> None:
+        super().__init__()
+        self._egress = egress
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(functools.partial(_SecureConnection, egress=self._egress), req)
 
 
 def _next(url: str, location: str) -> str:

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from typing import cast
 
+from sampan.config.egress import ANYWHERE, Egress
 from sampan.core import Fault
 from sampan.errors import ConfigError, TargetFault
 from sampan.upstreams.answer import AnswerReader
@@ -53,21 +54,27 @@ class Dialer:
         context: ssl.SSLContext | None,
         limits: Limits,
         resolve: Callable[[str, int], Coroutine[object, object, Sequence[Address]]] | None = None,
+        egress: Egress = ANYWHERE,
     ) -> None:
-        """`resolve` gives the addresses of a name and raises TargetFault; the system's resolver unless said."""
+        """`resolve` gives the addresses of a name and raises TargetFault; the system's resolver unless said.
+
+        `egress` is asked for the origin and the proxy by name, and for each address before it is connected to.
+        """
         self._origin = origin
         self._proxy = proxy
         self._context = context
         self._limits = limits
         self._host, self._port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         self._resolve = resolve or look_up
+        self._egress = egress
         self._lookup: asyncio.Task[Sequence[Address]] | None = None
 
     async def open(self, make: Callable[[], Connection], by: float) -> Connection:
         """A connected connection, by `by` on the loop's clock. Raises TargetFault."""
+        self._check_names()
         try:
             async with until(by):
-                sock = await self._connect(await self._addresses(), by)
+                sock = await self._connect(self._allowed(await self._addresses()), by)
                 return await self._establish(sock, make(), by)
         except TimeoutError:
             raise TargetFault(Fault.CONNECT_TIMEOUT, "not connected within the connect clock") from None
@@ -76,6 +83,32 @@ class Dialer:
         """Forget a lookup that nobody will wait for."""
         if self._lookup is not None:
             self._lookup.cancel()
+
+    def _check_names(self) -> None:
+        """Before anything is looked up: the question itself leaves the house. Raises TargetFault."""
+        if not self._egress.restricted:
+            return
+        try:
+            self._egress.check(self._origin.host, self._origin.port)
+            self._egress.check(self._host, self._port)
+        except ConfigError as error:
+            raise TargetFault(Fault.UNREACHABLE, str(error)) from None
+
+    def _allowed(self, addresses: Sequence[Address]) -> Sequence[Address]:
+        """Those that may be connected to. Raises TargetFault where none is left: a name may stand for any address."""
+        if not self._egress.restricted:
+            return addresses
+        allowed = []
+        refusal: ConfigError | None = None
+        for address in addresses:
+            try:
+                self._egress.check_address(str(address[4][0]), self._port, self._host)
+                allowed.append(address)
+            except ConfigError as error:
+                refusal = error
+        if refusal is not None and not allowed:
+            raise TargetFault(Fault.UNREACHABLE, str(refusal)) from None
+        return allowed
 
     async def _addresses(self) -> Sequence[Address]:
         literal = _literal(self._host, self._port)

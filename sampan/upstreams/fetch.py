@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from sampan.config.egress import ANYWHERE, Egress
 from sampan.core import Fault
-from sampan.errors import TargetFault
+from sampan.errors import ConfigError, TargetFault
 from sampan.upstreams.connection import Connection
 from sampan.upstreams.dial import Address, Dialer, tls_context
 from sampan.upstreams.head import HeadBlock
@@ -45,15 +46,25 @@ class Got:
 class Strangers:
     """Asks servers that nobody configured, each connection once. Make it once, and close it."""
 
-    def __init__(self, *, context: ssl.SSLContext | None = None, limits: Limits | None = None) -> None:
-        """Without `context` TLS is `tls_context()`."""
+    def __init__(
+        self, *, context: ssl.SSLContext | None = None, limits: Limits | None = None, egress: Egress = ANYWHERE
+    ) -> None:
+        """Without `context` TLS is `tls_context()`. What `egress` does not let anybody ask is not even looked up."""
         self._context = context or tls_context()
         self._limits = limits or Limits()
+        self._egress = egress
         self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="lookup")
 
     async def resolve(self, host: str, port: int) -> list[str]:
-        """The addresses of a name, as text; a literal address gives itself. Raises TargetFault, DNS."""
+        """The addresses of a name, as text; a literal address gives itself.
+
+        Raises TargetFault: DNS, or UNREACHABLE for what egress does not allow.
+        """
         loop = asyncio.get_running_loop()
+        try:
+            self._egress.check(host, port)
+        except ConfigError as error:
+            raise TargetFault(Fault.UNREACHABLE, str(error)) from None
         try:
             found = await loop.run_in_executor(
                 self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -79,7 +90,7 @@ class Strangers:
         async def judged(_host: str, _port: int) -> Sequence[Address]:
             return [_socket_address(address, port) for address in addresses]
 
-        dialer = Dialer(origin, proxy=None, context=context, limits=self._limits, resolve=judged)
+        dialer = Dialer(origin, proxy=None, context=context, limits=self._limits, resolve=judged, egress=self._egress)
         connection = await dialer.open(lambda: Connection(loop, _Nobody(), self._limits, seconds), by)
         async with Response(connection, clocks, by, bodiless=False) as response:
             connection.start(response, head, b"")

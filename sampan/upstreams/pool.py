@@ -7,6 +7,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from sampan.config.egress import ANYWHERE, Egress
 from sampan.core import Fault
 from sampan.errors import TargetFault
 from sampan.upstreams.connection import Connection
@@ -36,6 +37,7 @@ class Pool:
         max_connections: int = 256,
         keep_alive: float = 30.0,
         limits: Limits | None = None,
+        egress: Egress = ANYWHERE,
     ) -> None:
         """`headers` go with every request. `keep_alive` is how long a connection may stand idle, in seconds.
 
@@ -45,7 +47,7 @@ class Pool:
         context = (ssl_context or tls_context()) if origin.secure else None
         limits = limits or Limits()
         through = Proxy.parse(proxy) if proxy else None
-        self._dialer = Dialer(origin, proxy=through, context=context, limits=limits)
+        self._dialer = Dialer(origin, proxy=through, context=context, limits=limits, egress=egress)
         self._block = HeadBlock(origin, headers)
         self._max = max_connections
         self._keep_alive = keep_alive

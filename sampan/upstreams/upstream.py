@@ -10,7 +10,18 @@ from functools import partial
 
 import msgspec
 
-from sampan.core import RECEIPT, Call, Continuing, Dialect, Event, Fault, Outcome, Preparer
+from sampan.core import (
+    RECEIPT,
+    Call,
+    Continuing,
+    Dialect,
+    Event,
+    Fault,
+    Location,
+    Operation,
+    Outcome,
+    Preparer,
+)
 from sampan.dialects import Watch, fields, handover
 from sampan.dialects.sse import FrameBuffer
 from sampan.dialects.translation.manners import Manner, is_count
@@ -46,21 +57,34 @@ def credentials(dialect: Dialect, api_key: str) -> dict[str, str]:
     return {"x-api-key": api_key} if dialect is Dialect.ANTHROPIC else {"authorization": f"Bearer {api_key}"}
 
 
+class Uncleared(Exception):
+    """A call stood before the socket to a cloud although it may not leave the house, or not with its identifiers.
+
+    No error of the tree: whoever planned the call should have seen to it, so that this is a mistake of ours and is
+    logged as one. The caller is answered 500, and nothing was sent.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How an upstream is dealt with. `probe_path` may also be `tcp` or `off`; `probe_timeout` is in seconds."""
+    """How an upstream is dealt with. `probe_path` may also be `tcp` or `off`; `probe_timeout` is in seconds.
+
+    Where nobody says that it is `LOCAL` it is taken for a cloud, which gets no call that may not leave the house.
+    """
 
     clocks: Clocks
     probe_path: str
     probe_timeout: float
     continues: Continuing = Continuing.NO
+    location: Location = Location.CLOUD
 
 
 class HttpUpstream:
     """Speaks `dialect` to whatever its pool connects to, in the `manners` that it has for callers' dialects.
 
     `awake` is awaited before each attempt: an engine that is still warming up is waited for, within its clocks.
-    `preparer` makes what a Messages request holds fit for this upstream.
+    `preparer` makes what a Messages request holds fit for this upstream; `bring` puts what a chat request links to into
+    it, so that a server of one's own need not fetch it for a call that may not leave the house.
     """
 
     def __init__(
@@ -72,23 +96,35 @@ class HttpUpstream:
         *,
         preparer: Preparer | None = None,
         awake: Callable[[], Awaitable[None]] | None = None,
+        bring: Callable[[Call], Awaitable[Call]] | None = None,
     ) -> None:
         self.name = name
         self.continues = habits.continues
+        self._is_cloud = habits.location is not Location.LOCAL
         self._manners = manners
         self._pool = pool
         self._clocks = habits.clocks
         self._preparer = preparer
         self._awake = awake
+        self._bring = bring
         self._probe_path = habits.probe_path
         self._probe_clocks = Clocks(*[habits.probe_timeout] * 4)
         self.models: tuple[str, ...] = ()
 
+    def _clear(self, call: Call) -> None:
+        """The last look before anything leaves, whatever was planned: names looked up and links fetched included."""
+        if self._is_cloud and (call.confined or call.masked):
+            why = f"may not leave the house ({call.confined})" if call.confined else "still has its identifiers"
+            raise Uncleared(f"{self.name} is a cloud, and the call {why}: nothing was sent")
+
     async def fetch(self, call: Call, model: str | None) -> Event:
+        self._clear(call)
         manner = self._manners[call.dialect]
         if manner.count is not None and is_count(call):
             body, usage = manner.count(call.body)
             return Event(body, content=True, usage=usage, headers=ESTIMATED)
+        if self._links(call, manner) and self._bring is not None:
+            call = await self._bring(call)
         messages, said = await self._messages(call, model, manner)
         response = await self._request(call, messages, model, "application/json")
         try:
@@ -101,20 +137,25 @@ class HttpUpstream:
 
         Returns how to give it up, or None where nothing was sent, for what takes more than handing on and looking at.
         """
+        self._clear(call)
         manner = self._manners[call.dialect]
-        if not manner.straight or self._awake is not None or call.partial:
+        if not manner.straight or self._awake is not None or call.partial or self._links(call, manner):
             return None
         messages = b"" if manner.messages is None else call.body
         if messages and self._preparer is not None and self._preparer.is_needed(messages, plain=call.plain):
             return None
         response = self._pool.ask(
             manner.path(call),
-            headers=_headers(call, "application/json"),
+            headers=self._headers(call, "application/json"),
             body=manner.body(call, messages, model),
             clocks=self._clocks_of(call),
             told=partial(self._told, call, messages, done),
         )
         return None if response is None else response.close
+
+    def _links(self, call: Call, manner: Manner) -> bool:
+        """Whether a call may hold links that its server would follow although the call may not leave the house."""
+        return bool(call.confined) and manner.messages is None and call.operation is Operation.VISION
 
     def _told(self, call: Call, messages: bytes, done: Callable[[Outcome], None], response: Told) -> None:
         """Something of the answer is here, or its end."""
@@ -146,7 +187,10 @@ class HttpUpstream:
         if not call.stream:
             yield await self.fetch(call, model)
             return
+        self._clear(call)
         manner = self._manners[call.dialect]
+        if self._links(call, manner) and self._bring is not None:
+            call = await self._bring(call)
         messages, said = await self._messages(call, model, manner)
         watch = manner.watch(call, messages)
         async with await self._request(call, messages, model, "text/event-stream") as response:
@@ -174,7 +218,7 @@ class HttpUpstream:
         manner = self._manners[call.dialect]
         body = manner.body(call, messages, model)
         clocks = self._clocks_of(call)
-        headers = _headers(call, accept)
+        headers = self._headers(call, accept)
         return await self._pool.request("POST", manner.path(call), headers=headers, body=body, clocks=clocks)
 
     async def _accept(self, call: Call, messages: bytes, response: Response) -> Headers:
@@ -255,9 +299,12 @@ class HttpUpstream:
     async def aclose(self) -> None:
         await self._pool.aclose()
 
-
-def _headers(call: Call, accept: str) -> list[tuple[str, str]]:
-    return [("content-type", call.content_type), ("accept", accept), *call.headers.items()]
+    def _headers(self, call: Call, accept: str) -> list[tuple[str, str]]:
+        """A trace goes on at home; clouds are not told of it."""
+        headers = [("content-type", call.content_type), ("accept", accept), *call.headers.items()]
+        if call.trace and not self._is_cloud:
+            headers.append(("traceparent", call.trace))
+        return headers
 
 
 def _streams(response: Response) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sampan.config.egress import embedded
 from sampan.core import Fault
 from sampan.errors import ConfigError, InvalidRequest, TargetFault
 from sampan.media.fetching import (
@@ -20,7 +21,6 @@ from sampan.media.fetching import (
     Place,
     Policy,
     Refused,
-    embedded,
     follow,
     is_public,
     split,
@@ -325,3 +325,39 @@ async def test_a_larder_fetches_once_and_only_so_much() -> None:
         await larder.fetch("http://a.org/2", PATH, WANTED)
     with pytest.raises(InvalidRequest, match="may name 2"):
         await larder.fetch("http://a.org/3", PATH, WANTED)
+
+
+async def test_a_call_that_may_not_leave_is_given_only_what_is_inside() -> None:
+    policy = Policy(
+        (Exemption.parse("10.0.0.0/8"), Exemption.parse("files.lan:9000"), Exemption.parse("203.0.113.0/24"))
+    )
+    web = Web({"files.lan": ["192.168.1.2"]})
+    looked_up: list[str] = []
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        looked_up.append(host)
+        return web.names.get(host, [host])
+
+    fetcher = Fetcher(web.ask, resolve, policy)
+    for inner in ("http://files.lan:9000/a", "http://10.1.1.1/a", "http://203.0.113.9/a"):
+        assert await fetcher.fetch(inner, PATH, WANTED, inside=True) == PNG
+    looked_up.clear()
+    for outer in ("http://a.org/", "http://files.lan/", f"https://{PUBLIC}/", "http://10.1.1.1:22/", "http://9.9.9.9/"):
+        with pytest.raises(InvalidRequest) as caught:
+            await fetcher.fetch(outer, PATH, WANTED, inside=True)
+        assert caught.value.param == PATH
+    assert looked_up == [], "to look a name up is to leave the house"
+    web.names["files.lan"] = [PUBLIC]
+    with pytest.raises(InvalidRequest, match="may not leave the house"):
+        await fetcher.fetch("http://files.lan:9000/a", PATH, WANTED, inside=True)
+
+
+async def test_a_redirect_out_of_the_house_is_not_followed_for_it() -> None:
+    web = Web({"files.lan": ["192.168.1.2"], "a.org": [PUBLIC]})
+    web.answers["http://files.lan:80/"] = Answered(302, headers={"location": "http://a.org/x"})
+    fetcher = web.fetcher(Policy((Exemption.parse("files.lan"),)))
+    assert await fetcher.fetch("http://files.lan/", PATH, WANTED) == PNG
+    larder = Larder(fetcher, inside=True)
+    with pytest.raises(InvalidRequest, match="may not leave the house"):
+        await larder.fetch("http://files.lan/", PATH, WANTED)
+    assert [url for url, _ in web.asked].count("http://a.org:80/x") == 1

@@ -9,6 +9,7 @@ import pytest
 from fake_hub import COMMIT, FakeHub, Status
 from release_house import HURRY, small_model
 
+from sampan.config import Egress
 from sampan.releases.hub import Hub, HuggingFace, ModelScope
 from sampan.releases.names import ReleaseError
 from sampan.releases.wire import Credentials, Patience, Wire
@@ -145,3 +146,21 @@ def test_patience_doubles_and_heeds_what_is_asked_within_reason() -> None:
     assert [patience.wait(attempt, 0.0) for attempt in (1, 2, 3, 9)] == [0.5, 1.0, 2.0, 20.0]
     assert patience.wait(1, 30.0) == 30.0
     assert patience.wait(1, 86_400.0) == 120.0
+
+
+@pytest.mark.parametrize("url", ["http://mirror.example", "https://mirror.example", "http://10.1.2.3"])
+def test_a_hub_that_egress_does_not_list_is_not_asked(url: str) -> None:
+    source = HuggingFace(Wire(threading.Event(), HURRY, 5.0, egress=Egress(["huggingface.co"])), url, "")
+    with pytest.raises(ReleaseError, match="egress"):
+        source.list("Qwen/Tiny", "")
+
+
+def test_egress_judges_addresses_too(hub: FakeHub) -> None:
+    """`localhost` may be asked, until a rule forbids what it stands for."""
+    url = hub.url.replace("127.0.0.1", "localhost")
+    allowing = Wire(threading.Event(), HURRY, 5.0, egress=Egress(["huggingface.co"]))
+    assert HuggingFace(allowing, url, "").list("Qwen/Tiny", "").revision == COMMIT
+    forbidding = Wire(threading.Event(), HURRY, 5.0, egress=Egress(["!127.0.0.0/8", "!::1"]))
+    with pytest.raises(ReleaseError, match="egress"):
+        HuggingFace(forbidding, url, "").list("Qwen/Tiny", "")
+    assert len(hub.seen) == 1
