@@ -1,0 +1,51 @@
+"""What was used, summed from the records of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from sqlalchemy import case, func, select
+
+from sampan.storage.db import Database
+from sampan.storage.tables import RECORDS
+
+FIELDS = {"department": "department", "user": "user", "key": "key_id", "model": "model", "upstream": "upstream"}
+"""What can be summed by, and the column that it is."""
+
+
+class UsageLine(msgspec.Struct, frozen=True):
+    """One line of a report; `label` is a key's name where it is by keys. `engine_seconds` are not in records."""
+
+    name: str
+    label: str
+    calls: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    pictures: int
+    cost: float
+
+
+def summed(database: Database, by: str, since: float, until: float, only: Mapping[str, str]) -> list[UsageLine]:
+    """What calls used that started in [since, until), by a key of `FIELDS`, the dearest first. Blocks.
+
+    `only` holds values of `FIELDS` that records must have. `failed` are those that were not answered as they should.
+    Raises `ConfigError`.
+    """
+    column = RECORDS.c[FIELDS[by]]
+    answered = func.sum(case((RECORDS.c.outcome == "ok", 1), else_=0))
+    label = func.max(RECORDS.c.key_name) if by == "key" else func.max(column)
+    sums = [func.sum(RECORDS.c[name]) for name in ("input_tokens", "output_tokens", "images", "cost")]
+    query = select(column, label, func.count(), answered, *sums)
+    query = query.where(RECORDS.c.started >= since, RECORDS.c.started < until).group_by(column)
+    for name, value in only.items():
+        query = query.where(RECORDS.c[FIELDS[name]] == value)
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    lines = []
+    for name, told, calls, fine, read, written, pictures, cost in rows:
+        failed = int(calls) - int(fine or 0)
+        counts = int(read or 0), int(written or 0), int(pictures or 0)
+        lines.append(UsageLine(str(name), str(told), int(calls), failed, *counts, float(cost or 0)))
+    return sorted(lines, key=lambda line: (-line.cost, -line.input_tokens - line.output_tokens, -line.calls, line.name))
