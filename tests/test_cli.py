@@ -110,7 +110,18 @@ def test_the_life_of_a_key(home: Path, capsys: pytest.CaptureFixture[str], monke
 
 def test_records_are_exported_a_line_each(home: Path) -> None:
     numbers = dict.fromkeys(
-        ("status", "input_tokens", "output_tokens", "images", "bytes_in", "bytes_out", "first_event_ms", "total_ms"), 0
+        (
+            "status",
+            "input_tokens",
+            "output_tokens",
+            "images",
+            "bytes_in",
+            "bytes_out",
+            "first_event_ms",
+            "total_ms",
+            "cost",
+        ),
+        0,
     )
     names = [name for name in Record.__struct_fields__ if name not in numbers and name not in ("started", "stream")]
     records = Records(Database(home / "data"))

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from sampan.core import Record
 from sampan.errors import ConfigError
@@ -61,8 +61,8 @@ def ids(records: Records) -> list[str]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(Database(tmp_path / "data", busy_seconds=0)) as made:
+def database(tmp_path: Path, database_url: str) -> Iterator[Database]:
+    with closing(Database(tmp_path / "data", database_url, busy_seconds=0)) as made:
         yield made
 
 
@@ -307,8 +307,10 @@ async def test_waiting_ends_with_an_error_when_the_records_are_closed(database: 
     ids=["long", "surrogate", "nan", "63 bits", "70 bits", "nul"],
 )
 def test_whatever_a_caller_sends_its_record_is_kept(
-    records: Records, changes: dict[str, object], kept: dict[str, object]
+    database: Database, records: Records, changes: dict[str, object], kept: dict[str, object]
 ) -> None:
+    if database.dialect == "postgresql" and "\x00" in str(kept.get("model", "")):
+        kept = {"model": "nul \ufffd in it"}
     records.append(record(1))
     records.append(record(2, **changes))
     records.append(record(3))
@@ -330,14 +332,12 @@ def test_an_entry_that_is_no_record_is_set_aside(database: Database, caplog: pyt
 
 
 def test_a_database_that_breaks_is_no_reason_to_set_records_aside(database: Database, records: Records) -> None:
-    other = sqlite3.connect(database.path)
-    other.execute("ALTER TABLE records RENAME TO elsewhere")
-    other.commit()
+    with database.write() as connection:
+        connection.execute(text("ALTER TABLE records RENAME TO elsewhere"))
     records.append(record(1))
     assert not records.flush(0.05)
-    other.execute("ALTER TABLE elsewhere RENAME TO records")
-    other.commit()
-    other.close()
+    with database.write() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO records"))
     assert records.flush(10)
     assert ids(records) == ["req_1"]
     assert not (database.folder / "records.unreadable").exists()
