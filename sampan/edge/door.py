@@ -11,12 +11,13 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from sampan.config.edge import CorsSettings
 from sampan.core import Actor, Answer, Incoming, Operation
 from sampan.dialects import Codec, models, sse
 from sampan.dialects.anthropic import Anthropic
@@ -25,7 +26,9 @@ from sampan.dialects.openai_embeddings import OpenAIEmbeddings
 from sampan.dialects.openai_images import OpenAIImages
 from sampan.dialects.openai_responses import OpenAIResponses
 from sampan.edge import openapi
+from sampan.edge.artifacts import artifact_answer
 from sampan.edge.exchange import Exchange, lines
+from sampan.edge.origins import Origins
 from sampan.edge.paging import speaks_anthropic
 from sampan.edge.wire import SMALL_BODY
 from sampan.errors import CallError, InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestTooLarge
@@ -41,6 +44,18 @@ IMAGES = ("/v1/images/generations", "/v1/images/edits", "/v1/images/variations")
 JSON = ("content-type", "application/json")
 WAITING = sse.comment("waiting")
 VISIBLE = re.compile(r"[!-~]*")
+PRIVATE = frozenset({"admin", "auth"})
+"""Where pages stand that no cache on the way may keep."""
+
+# What a page of HTML may do that says nothing of it: show and run what is ours, and stand in nobody's frame.
+HTML = (
+    (
+        "content-security-policy",
+        "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'",
+    ),
+    ("x-frame-options", "DENY"),
+)
 
 
 class Shelf(Protocol):
@@ -51,6 +66,18 @@ class Shelf(Protocol):
         ...
 
     async def handle(self, incoming: Incoming, actor: Actor) -> Answer:
+        """Raises `CallError`."""
+        ...
+
+
+class Foyer(Protocol):
+    """Pages that belong together and that strangers may open: those by which they come by a key, or a session."""
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        """As of a shelf."""
+        ...
+
+    async def handle(self, incoming: Incoming) -> Answer:
         """Raises `CallError`."""
         ...
 
@@ -73,6 +100,10 @@ class Rooms:
     wall: Callable[[], float]
     keepalive: float
     version: str
+    origins: Origins = field(default_factory=lambda: Origins(CorsSettings()))
+    foyers: Sequence[Foyer] = ()
+    hsts: int = 0
+    """Seconds for which browsers are told to come by https only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +112,8 @@ class BodyLimits:
 
     size: int
     seconds: float
+    rate: float = 0.0
+    """Bytes a second that it must bring on average, after its first ten seconds."""
 
 
 class Door:
@@ -124,6 +157,15 @@ class Door:
         """Seconds that a body may take to come."""
         return self._limits.seconds
 
+    @property
+    def pace(self) -> float:
+        """Bytes a second that it must bring on average, after its first seconds; 0 for any."""
+        return self._limits.rate
+
+    def attire(self, incoming: Incoming) -> bytes:
+        """Headers of every answer to this request, lines with their ends: whose pages may read it."""
+        return self._rooms.origins.headers(incoming)
+
     def limit(self, path: str) -> int:
         """Bytes of a body; most pages take none worth speaking of."""
         if path in self._calls:
@@ -154,7 +196,7 @@ class Door:
             answer = self._rooms.refuse(incoming, codec, error)
         else:
             request_id = _request_id()
-            answer = _named(self._error(incoming, error, request_id), request_id)
+            answer = self._dressed(self._error(incoming, error, request_id), incoming, request_id)
         exchange.reply(answer)
 
     # A call is here.
@@ -231,10 +273,26 @@ class Door:
             log.exception("page %s failed by a mistake of ours", request_id)
             mistake = InternalError("an internal error; the log has it under this request id")
             answer = self._error(incoming, mistake, request_id)
-        return _named(answer, request_id)
+        return self._dressed(answer, incoming, request_id)
+
+    def _dressed(self, answer: Answer, incoming: Incoming, request_id: str) -> Answer:
+        """A page with its id, where either SDK looks for it, and with what browsers are told that it does not say."""
+        told = [("request-id", request_id), ("x-request-id", request_id)]
+        told += [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")]
+        if self._rooms.hsts:
+            told.append(("strict-transport-security", f"max-age={self._rooms.hsts}"))
+        if incoming.path[1:].partition("/")[0] in PRIVATE:
+            told.append(("cache-control", "no-store"))
+        said = {name.lower(): value for name, value in answer.headers}
+        if said.get("content-type", "").startswith("text/html"):
+            told += HTML
+        more = tuple(each for each in told if each[0] not in said)
+        return msgspec.structs.replace(answer, headers=(*answer.headers, *more))
 
     async def _find(self, incoming: Incoming) -> Answer:
         path = incoming.path
+        if self._rooms.origins.asks(incoming):
+            return self._rooms.origins.answer(incoming)
         page = self._pages.get(path)
         if path.startswith("/v1/models/"):
             page = self._model
@@ -242,6 +300,9 @@ class Door:
             page = self._artifact
         if page is not None and incoming.method in ("GET", "HEAD"):
             return await page(incoming)
+        for foyer in self._rooms.foyers:
+            if incoming.method in foyer.methods(path):
+                return await foyer.handle(incoming)
         for shelf, _ in self._rooms.shelves:
             if incoming.method in shelf.methods(path):
                 return await shelf.handle(incoming, self._rooms.authenticate(incoming))
@@ -260,7 +321,8 @@ class Door:
     def _allowed(self, path: str) -> str:
         if path in self._calls:
             return "POST"
-        return ", ".join(next((found for shelf, _ in self._rooms.shelves if (found := shelf.methods(path))), ()))
+        pages: list[Shelf | Foyer] = [*self._rooms.foyers, *(shelf for shelf, _ in self._rooms.shelves)]
+        return ", ".join(next((found for each in pages if (found := each.methods(path))), ()))
 
     async def _root(self, incoming: Incoming) -> Answer:
         said = {"name": "Sampan", "version": self._rooms.version, "ready": "/ready", "models": "/v1/models"}
@@ -292,28 +354,12 @@ class Door:
         return Answer(200, (JSON,), body)
 
     async def _artifact(self, incoming: Incoming) -> Answer:
-        now = self._rooms.wall()
-        link = self._rooms.objects.verify(incoming.path, incoming.query, now)
-        artifact = await self._rooms.objects.find(link.sha256)
-        headers = (
-            ("content-type", link.media_type),
-            ("content-length", str(artifact.size)),
-            ("cache-control", f"private, max-age={max(0, int(link.expires - now))}, immutable"),
-            ("etag", f'"{link.sha256}"'),
-            ("x-content-type-options", "nosniff"),
-        )
-        return Answer(200, headers, self._rooms.objects.stream(link.sha256))
+        return await artifact_answer(self._rooms.objects, incoming, self._rooms.wall())
 
 
 def _is_anthropic(incoming: Incoming) -> bool:
     """Whose errors a caller of this path expects."""
     return speaks_anthropic(incoming) or incoming.path.startswith(MESSAGES)
-
-
-def _named(answer: Answer, request_id: str) -> Answer:
-    """The answer with its id, where either SDK looks for it."""
-    headers = (*answer.headers, ("request-id", request_id), ("x-request-id", request_id))
-    return msgspec.structs.replace(answer, headers=headers)
 
 
 def _request_id() -> str:

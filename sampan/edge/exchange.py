@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+import msgspec
+
 from sampan.core import Answer
 
 _BODILESS = (204, 304)
+_NO_LINE = str.maketrans("\r\n\0", "   ")
 
 
 class Wire(Protocol):
@@ -155,7 +158,22 @@ class Exchange:
             self._timer.cancel()
 
 
+def refusal(kind: str, message: str) -> bytes:
+    """An error of no dialect, in a shape that the SDKs of both can read."""
+    error = {"type": kind, "message": message, "param": None, "code": None}
+    return msgspec.json.encode({"type": "error", "error": error})
+
+
 def lines(answer: Answer) -> bytes:
-    """The answer's headers as they stand in its head."""
+    """The answer's headers as they stand in its head.
+
+    What came from elsewhere is checked where it came in; should one be forgotten, no line is begun here but ours.
+    """
     headers = answer.headers
-    return ("\r\n".join(map(": ".join, headers)) + "\r\n").encode("latin-1", "replace") if headers else b""
+    if not headers:
+        return b""
+    data = ("\r\n".join(map(": ".join, headers)) + "\r\n").encode("latin-1", "replace")
+    if data.count(10) == len(headers) == data.count(13) and 0 not in data:
+        return data
+    clean = (f"{name.translate(_NO_LINE)}: {value.translate(_NO_LINE)}\r\n" for name, value in headers)
+    return "".join(clean).encode("latin-1", "replace")

@@ -9,6 +9,11 @@ from collections.abc import Coroutine
 from email.utils import formatdate
 from typing import Any
 
+from sampan.config import Config
+from sampan.edge.addresses import Proxies
+from sampan.edge.entrance import Entrance
+from sampan.edge.guesses import Guesses
+from sampan.edge.vestibule import Vestibule
 from sampan.edge.wire import Desk, Wire
 
 IDLE = 75.0
@@ -38,8 +43,12 @@ def claim_files(wanted: int = FILES) -> int:
 class Listener:
     """The connections of one gateway, on the event loop that it is made on."""
 
-    def __init__(self, desk: Desk, *, idle: float = IDLE) -> None:
+    def __init__(self, desk: Desk, *, idle: float = IDLE, entrance: Entrance | None = None) -> None:
         self.idle = idle
+        self.entrance = entrance = entrance or Entrance(Config())
+        self.proxies: Proxies = entrance.proxies
+        self.guesses: Guesses = entrance.guesses
+        entrance.changed = self._adopt
         self.stopping = False
         self.date = b""
         self._desk = desk
@@ -47,23 +56,31 @@ class Listener:
         self._wires: set[Wire] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._vestibule: Vestibule | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._empty: asyncio.Future[None] | None = None
 
     async def start(self, listening: socket.socket) -> None:
         """Takes connections from now on, from a socket that is bound."""
         self._tick()
+        self.entrance.fit(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # the connections have it from the socket that they came in by
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-        self._server = await self._loop.create_server(
-            lambda: Wire(self._desk, self, self._loop), sock=listening, backlog=BACKLOG
-        )
+        if self.entrance.certificates is None:
+            self._server = await self._loop.create_server(self._wire, sock=listening, backlog=BACKLOG)
+            return
+        self._vestibule = Vestibule(listening, self.entrance, self._secure)
+        self._vestibule.open(BACKLOG)
+        self._watching = self._loop.create_task(self.entrance.watch())
 
     def retire(self) -> None:
         """No new connections and no new calls; answers under way go on."""
         self.stopping = True
         if self._server is not None:
             self._server.close()
+        if self._vestibule is not None:
+            self._vestibule.close()
         for wire in list(self._wires):
             wire.retire()
 
@@ -79,6 +96,9 @@ class Listener:
         self.retire()
         if self._timer is not None:
             self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait((self._watching,))
         for wire in list(self._wires):
             wire.abort()
         for task in self._tasks:
@@ -89,11 +109,19 @@ class Listener:
 
     def joined(self, wire: Wire) -> None:
         self._wires.add(wire)
+        if not wire.counted:
+            refused = self.entrance.enter(wire.peer)
+            if refused is not None:
+                wire.refuse(*refused)
+                return
+            wire.counted = True
         if self.stopping:
             wire.retire()
 
     def parted(self, wire: Wire) -> None:
         self._wires.discard(wire)
+        if wire.counted:
+            self.entrance.crowd.leave(wire.peer)
         self._ended()
 
     def begin(self, answering: Coroutine[Any, Any, None]) -> None:
@@ -101,6 +129,20 @@ class Listener:
         task = self._loop.create_task(answering)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+
+    def _wire(self) -> Wire:
+        return Wire(self._desk, self, self._loop)
+
+    def _secure(self) -> Wire:
+        """Of a connection that the vestibule has counted."""
+        wire = self._wire()
+        wire.counted = True
+        return wire
+
+    def _adopt(self) -> None:
+        self.proxies = self.entrance.proxies
+        for wire in self._wires:
+            wire.forget()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -10,23 +10,31 @@ timers. llhttp (by httptools) checks what comes; the fields are cut from the byt
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import math
+from collections.abc import Coroutine, Mapping
 from enum import IntEnum
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
-import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from sampan.core import Answer, Incoming
-from sampan.edge.exchange import Exchange
-from sampan.edge.heads import KnownHead
+from sampan.edge.addresses import Proxies, plain
+from sampan.edge.exchange import Exchange, refusal
+from sampan.edge.guesses import Guesses, credential_of
+from sampan.edge.heads import Head, KnownHead, parse
 
 SMALL_BODY = 65_536
 """Bytes of a body that is waited for before anybody is asked; a larger one is worth a look at its head first."""
 
 HEAD_LIMIT = 65_536
-HEADERS_LIMIT = 100
+FRAMING_LIMIT = 65_536
+FRAMING_SHARE = 16
+"""Bytes around the chunks of a body, and for each byte in them: more are there for our trouble only."""
+
+GRACE = 10.0
+"""Seconds that a body may take to come at any rate."""
+
 AHEAD_LIMIT = 65_536
 """Bytes that a caller may send ahead of the answer that it waits for; then we stop reading."""
 
@@ -37,6 +45,7 @@ DRAIN_SECONDS = 2.0
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
+_JSON = b"content-type: application/json\r\n"
 
 
 class State(IntEnum):
@@ -66,6 +75,15 @@ class Desk(Protocol):
         """Seconds that a body may take to come."""
         ...
 
+    @property
+    def pace(self) -> float:
+        """Bytes a second that it must bring on average, after its first seconds; 0 for any."""
+        ...
+
+    def attire(self, incoming: Incoming) -> bytes:
+        """Headers of every answer to this request, lines with their ends."""
+        ...
+
     def limit(self, path: str) -> int:
         """Bytes of a body that this path takes."""
         ...
@@ -93,6 +111,8 @@ class Host(Protocol):
 
     stopping: bool
     date: bytes
+    proxies: Proxies
+    guesses: Guesses
 
     def joined(self, wire: Wire) -> None: ...
 
@@ -106,10 +126,15 @@ class Wire(asyncio.Protocol):
 
     __slots__ = (
         "_afresh",
+        "_asker",
+        "_attire",
+        "_began",
         "_body",
         "_chunked",
         "_complete",
+        "_credential",
         "_desk",
+        "_doubted",
         "_exchange",
         "_held",
         "_host",
@@ -122,16 +147,21 @@ class Wire(asyncio.Protocol):
         "_parser",
         "_past_head",
         "_paused",
+        "_proxied",
+        "_raw",
         "_size",
         "_state",
         "_transport",
         "_unsent",
         "_wanted",
         "bodiless",
+        "came",
         "chunks",
         "clogged",
+        "counted",
         "due",
         "loop",
+        "peer",
     )
 
     def __init__(self, desk: Desk, host: Host, loop: asyncio.AbstractEventLoop) -> None:
@@ -148,12 +178,21 @@ class Wire(asyncio.Protocol):
         self._left_over = b""  # what came behind the request that is being answered
         self._body: list[bytes] = []
         self._size = 0
+        self._raw = 0  # bytes that a body in chunks came in
+        self._began = 0.0  # when the body was first waited for
         self._wanted = 0  # bytes of the body still to come
         self._unsent = 0  # of the answer, when last looked at; 0 as soon as the caller has taken some
         self._limit = 0
         self._afresh = False  # whether the next request needs a new parser
         self._chunked = self._complete = self._past_head = self._overrun = self._paused = False
         self._keep = True
+        # Who is at the other end, whether that is a proxy of ours, and who asks then. A head that came before came from
+        # the same, and its answer has the same headers: what was found out for the last head is not looked at again.
+        self.peer = self._asker = ""
+        self.came = self.counted = self._proxied = False
+        self._attire = b""
+        self._credential = ""
+        self._doubted = False  # whether it is news that this credential is good
         # Of the answer: none to HEAD, in chunks but for HTTP/1.0. `clogged` is there while the caller does not read.
         self.bodiless = False
         self.chunks = True
@@ -164,10 +203,15 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
+        self.came = True
+        address = transport.get_extra_info("peername")
+        self.peer = self._asker = plain(address[0]) if isinstance(address, tuple) else ""
+        self._proxied = self._host.proxies.trusts(self.peer)
         self._host.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._move(_CLOSED)
+        if self._state is not _CLOSED:
+            self._move(_CLOSED)
         if self.clogged is not None and not self.clogged.done():
             self.clogged.set_result(None)
         exchange, self._exchange = self._exchange, None
@@ -201,6 +245,12 @@ class Wire(asyncio.Protocol):
                 self._live().pause_reading()
         elif state is not _CLOSED:
             self._take_body(data)
+
+    def forget(self) -> None:
+        """The configuration was read again: what was found out of this caller may be otherwise now."""
+        self._known = None
+        self._proxied = self._host.proxies.trusts(self.peer)
+        self._asker = self.peer
 
     # What the parser calls.
 
@@ -239,6 +289,12 @@ class Wire(asyncio.Protocol):
             self._held = data
             return
         self._held = b""
+        self._read_head(data, end)
+        if len(data) > end + 4 and self._state is not _CLOSED:
+            self.data_received(data[end + 4 :])
+
+    def _read_head(self, data: bytes, end: int) -> None:
+        """`end` is where the head's last line ends."""
         self._past_head = self._complete = False
         upgrade = False
         try:
@@ -252,11 +308,14 @@ class Wire(asyncio.Protocol):
             self._refuse(400, "this is no HTTP request: a head whose end is not clear")
             return
         self._known = None
-        self._open(data[:end].decode("latin-1").split("\r\n"), upgrade=upgrade)
+        head = parse(data[:end], upgrade=upgrade)
+        if isinstance(head, Head):
+            self._open(head, upgrade=upgrade)
+        else:
+            self._refuse(*head)
+            return
         if self._state is _BODY and self._keep and self.chunks and not self._afresh and self._incoming is not None:
             self._known = KnownHead.of(data[: end + 4], self._incoming)
-        if len(data) > end + 4 and self._state is not _CLOSED:
-            self.data_received(data[end + 4 :])
 
     def _take_known(self, known: KnownHead, data: bytes) -> bool:
         """Whether this is a whole request with the head of the one before, which need not be taken apart again.
@@ -272,46 +331,77 @@ class Wire(asyncio.Protocol):
         self._begin(incoming, exchange)
         return True
 
-    def _open(self, lines: list[str], *, upgrade: bool) -> None:
-        """Decides on a head that the parser has accepted: `lines` without ends, the request line first."""
-        if len(lines) > HEADERS_LIMIT + 1:
-            self._refuse(431, f"the request has more than {HEADERS_LIMIT} headers")
-            return
-        headers: dict[str, str] = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(":")
-            name = name.lower()
-            value = value.strip(" \t")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        method, target, version = lines[0].split(" ")
-        if target[:1] != "/":
-            target = _path_of(target)
-        path, _, query = target.partition("?")
+    def _open(self, head: Head, *, upgrade: bool) -> None:
+        """Decides on a head that the parser has accepted, and that can be read in one way only."""
+        method, path, query, headers, length, newest = head
         self._keep &= not self._host.stopping
         self.bodiless = method == "HEAD"
-        self.chunks = version == "HTTP/1.1"
-        self._incoming = Incoming(method, path, query, headers, b"")
+        self.chunks = newest
+        if self._proxied:
+            self._asker = self._host.proxies.asker(self.peer, headers.get("x-forwarded-for", ""))
+        self._incoming = incoming = Incoming(method, path, query, headers, b"", self._asker)
+        self._attire = self._desk.attire(incoming)
         self._exchange = Exchange(self)
-        length = headers.get("content-length", "0")
-        self._chunked = "transfer-encoding" in headers
-        if not length.isdecimal() or (self._chunked and upgrade):
-            self._refuse(400, "the request's length is not clear")
+        self._chunked = length < 0
+        self._wanted = max(length, 0)
+        self._afresh = upgrade or length > SMALL_BODY
+        if self._turns_away(incoming):
             return
-        self._wanted = int(length)
-        self._afresh = upgrade or self._wanted > SMALL_BODY
-        if self._wanted or self._chunked:
-            self._expect_body(headers)
+        if length:
+            self._expect_body(headers, length)
         else:
             if upgrade:
                 self._parser = HttpRequestParser(self)
             self._whole(b"")
 
-    def _expect_body(self, headers: dict[str, str]) -> None:
+    def _turns_away(self, incoming: Incoming) -> bool:
+        """Whether the request is refused by its head alone, in words; the body that may follow is read out."""
+        headers = incoming.headers
+        credential = credential_of(headers)
+        coding = headers.get("content-encoding", "")
+        wait = 0.0
+        if credential or incoming.method == "POST":
+            wait = self._host.guesses.wait(self._asker, credential)
+        if wait:
+            said = f"too many wrong keys came from this address; ask again in {math.ceil(wait)} seconds"
+            away = 429, "rate_limit_error", said, b"retry-after: %d\r\n" % math.ceil(wait)
+        elif coding.lower() not in ("", "identity"):
+            said = f"a body with content-encoding {coding[:40]!r} is not read here; send it as it is"
+            away = 415, "invalid_request_error", said, b""
+        else:
+            news = self._proxied or credential != self._credential
+            self._doubted = news and incoming.method == "POST" and incoming.path.startswith("/v1/")
+            self._credential = credential
+            return False
+        assert self._exchange is not None
+        self._keep = False
+        if self._wanted or self._chunked:
+            self._move(_BODY)
+        else:
+            self._move(_ANSWERING)
+        status, kind, said, more = away
+        self._exchange.answer(status, _JSON + more, refusal(kind, said))
+        return True
+
+    def _heed(self, status: int) -> None:
+        """What an answer says of who asked: a wrong key, or one that was not known to be good."""
+        self._doubted = False
+        if status == 401:
+            self._known = None
+            self._host.guesses.failed(self._asker)
+        if self._credential and 200 <= status < 300:
+            self._host.guesses.passed(self._asker, self._credential)
+        else:
+            self._credential = ""
+
+    def _expect_body(self, headers: Mapping[str, str], length: int) -> None:
+        """`length` in bytes, or -1 where its chunks will say."""
         assert self._incoming is not None and self._exchange is not None
         self._move(_BODY)
         self._limit = self._desk.limit(self._incoming.path)
-        self.due = self.loop.time() + self._desk.patience
-        length = -1 if self._chunked else self._wanted
+        self._began = self.loop.time()
+        self._raw = 0
+        self.due = self._began + (min(self._desk.patience, GRACE) if self._desk.pace else self._desk.patience)
         if length > self._limit:
             self._desk.too_large(self._incoming, self._exchange)
             return
@@ -353,6 +443,8 @@ class Wire(asyncio.Protocol):
 
     def _take_chunks(self, data: bytes) -> None:
         before = self._size
+        pieces = len(self._body)
+        self._raw += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
@@ -370,6 +462,10 @@ class Wire(asyncio.Protocol):
             self._body.clear()
             assert self._incoming is not None and self._exchange is not None
             self._desk.too_large(self._incoming, self._exchange)
+        elif self._raw - self._size > FRAMING_LIMIT + FRAMING_SHARE * self._size:
+            self._refuse(400, "the chunks of the body have more around them than in them")
+        elif len(self._body) > pieces + 1:  # thirty-five bytes for each that is kept by itself
+            self._body[pieces:] = [b"".join(self._body[pieces:])]
 
     def _whole(self, body: bytes) -> None:
         """The whole request is here."""
@@ -379,7 +475,7 @@ class Wire(asyncio.Protocol):
         self._incoming = None
         self._size = 0
         if body:
-            incoming = Incoming(incoming.method, incoming.path, incoming.query, incoming.headers, body)
+            incoming = Incoming(incoming.method, incoming.path, incoming.query, incoming.headers, body, incoming.peer)
         self._begin(incoming, exchange)
 
     def _begin(self, incoming: Incoming, exchange: Exchange) -> None:
@@ -396,8 +492,10 @@ class Wire(asyncio.Protocol):
         """The head of an answer up to what says where it ends."""
         if self._state is not _ANSWERING or not self.chunks:
             self._keep = False  # refused before its body was here, or HTTP/1.0
+        if status == 401 or self._doubted:
+            self._heed(status)
         line = _LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-        return b"%b%b%b%b" % (line, self._host.date, headers, b"" if self._keep else _CLOSE)
+        return b"%b%b%b%b%b" % (line, self._host.date, self._attire, headers, b"" if self._keep else _CLOSE)
 
     def send(self, data: bytes) -> None:
         self._live().write(data)
@@ -437,11 +535,20 @@ class Wire(asyncio.Protocol):
         if self.clogged is not None or self._state is _ANSWERING:
             self._look_at_answer(now)
         elif self._state is _BODY and self._exchange is not None and self._incoming is not None:
-            self._desk.too_late(self._incoming, self._exchange)
+            self._look_at_body(now, self._incoming, self._exchange)
         elif self._held and self._state is _HEAD:
             self._refuse(408, f"the head of the request did not arrive within {self._desk.patience:g} seconds")
         else:
             self._live().close()
+
+    def _look_at_body(self, now: float, incoming: Incoming, exchange: Exchange) -> None:
+        """Whether a body may still come: within its time, and not by drops."""
+        took = now - self._began
+        left = self._desk.patience - took
+        if left > 0 and self._size >= self._desk.pace * took:
+            self.due = now + min(left, 1.0)
+        else:
+            self._desk.too_late(incoming, exchange)
 
     def _look_at_answer(self, now: float) -> None:
         """A caller who takes nothing must not hold an upstream, nor a place before it, for ever."""
@@ -462,14 +569,19 @@ class Wire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _refuse(self, status: int, message: str) -> None:
-        """What is no request of any dialect: said in a shape that both of their SDKs can read."""
-        error = {"type": "invalid_request_error", "message": message, "param": None, "code": None}
-        body = msgspec.json.encode({"type": "error", "error": error})
-        self._keep = False
-        head = self.start(status, b"content-type: application/json\r\n")
+    def refuse(self, status: int, message: str) -> None:
+        """There is no room for the connection."""
+        self._refuse(status, message, "rate_limit_error" if status == 429 else "overloaded_error")
+
+    def _refuse(self, status: int, message: str, kind: str = "invalid_request_error") -> None:
+        """What is no request of any dialect. Nothing that comes behind it is looked at."""
+        body = refusal(kind, message)
+        self._keep = self._doubted = False
+        self._attire = b""
+        head = self.start(status, _JSON)
         transport = self._live()
         transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self._move(_CLOSED)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.lose()
@@ -483,12 +595,3 @@ class Wire(asyncio.Protocol):
     def _live(self) -> asyncio.Transport:
         assert self._transport is not None
         return self._transport
-
-
-def _path_of(target: str) -> str:
-    """The path in a target that names its host too, as a proxy is asked (RFC 9112, 3.2.2); others are no page."""
-    scheme, found, rest = target.partition("://")
-    if not found or scheme.lower() not in ("http", "https"):
-        return target
-    _, slash, path = rest.partition("/")
-    return slash + path or "/"

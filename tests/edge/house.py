@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sampan.config.edge import CorsSettings
 from sampan.core import Actor, Answer, Incoming, Operation
 from sampan.dialects import Codec
-from sampan.edge.door import BodyLimits, Door, Rooms, Shelf
+from sampan.edge.door import BodyLimits, Door, Foyer, Rooms, Shelf
 from sampan.edge.listener import IDLE, Listener
+from sampan.edge.origins import Origins
 from sampan.errors import CallError, Unauthenticated
 from sampan.storage.db import Database
 from sampan.storage.objects import Objects
@@ -35,6 +37,9 @@ class House:
         limit: int = LIMIT,
         keepalive: float = 10.0,
         shelves: Sequence[tuple[Shelf, int]] = (),
+        foyers: Sequence[Foyer] = (),
+        origins: Origins | None = None,
+        hsts: int = 0,
     ) -> None:
         self.came: list[Incoming] = []
         self.refused: list[CallError] = []
@@ -55,6 +60,9 @@ class House:
             wall=lambda: NOW,
             keepalive=keepalive,
             version="9.9",
+            foyers=foyers,
+            origins=origins or Origins(CorsSettings()),
+            hsts=hsts,
         )
         self.door = Door(rooms, BodyLimits(limit, seconds))
 
@@ -117,7 +125,7 @@ async def read_reply(reader: asyncio.StreamReader, method: str = "GET") -> Reply
     headers = {name.lower(): value for name, value in pairs}
     assert len(headers) == len(pairs), pairs  # each name once
     body = b""
-    if method == "HEAD":
+    if method == "HEAD" or line.split()[1] == "204":
         pass
     elif "transfer-encoding" in headers:
         while size := int(await asyncio.wait_for(reader.readline(), 20), 16):

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.core import Incoming
+from sampan.edge.addresses import Proxies
 from sampan.edge.exchange import Exchange
+from sampan.edge.guesses import Guesses
 from sampan.edge.wire import AHEAD_LIMIT, HEAD_LIMIT, SMALL_BODY, Wire
 
 LIMIT = 200_000
@@ -22,7 +24,8 @@ Taken = list[tuple[str, str, bytes]]
 class Transport:
     """Keeps what is written; `closed` is how it ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: tuple[str, int] | str = ("198.51.100.7", 4000)) -> None:
+        self.peer = peer
         self.written = b""
         self.closed = ""
         self.reading = True
@@ -30,6 +33,9 @@ class Transport:
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
+
+    def get_extra_info(self, name: str) -> Any:
+        return self.peer if name == "peername" else None
 
     def write(self, data: bytes) -> None:
         assert not self.closed
@@ -52,11 +58,16 @@ class Counter:
     """A desk and a host in one: answers every request at once with its own body."""
 
     patience = 10.0
+    pace = 0.0
     idle = 75.0
     stopping = False
     date = b"date: now\r\n"
 
     def __init__(self, *, at_once: bool = True) -> None:
+        self.proxies = Proxies(["10.0.0.0/8"])
+        self.guesses = Guesses(3, lambda: self.now)
+        self.now = 0.0
+        self.peers: list[str] = []
         self.taken: Taken = []
         self.refused: list[str] = []
         self.open: list[tuple[Incoming, Exchange]] = []
@@ -64,6 +75,9 @@ class Counter:
 
     def limit(self, path: str) -> int:
         return LIMIT
+
+    def attire(self, incoming: Incoming) -> bytes:
+        return b""
 
     def admits(self, incoming: Incoming, length: int, exchange: Exchange) -> bool:
         return True
@@ -79,6 +93,7 @@ class Counter:
     async def answer(self, incoming: Incoming, exchange: Exchange) -> None:
         target = f"{incoming.path}?{incoming.query}" if incoming.query else incoming.path
         self.taken.append((incoming.method, target, incoming.body))
+        self.peers.append(incoming.peer)
         self.open.append((incoming, exchange))
         if self._at_once:
             exchange.answer(200, b"x-kept: 1\r\n", incoming.body)
