@@ -9,17 +9,22 @@ from fnmatch import fnmatchcase
 from sampan.core import Call, Operation, Target
 from sampan.errors import NotFound
 
-PLAN_CACHE = 1024
+ROUTE_CACHE = 1024
 CACHED_NAME = 200  # characters; a longer name is looked up each time
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A public model name, or a pattern with * and ?, for some operations."""
+    """A public model name, or a pattern with * and ?, for some operations.
+
+    Answers are kept for `keeps` seconds (0: not at all), for all departments where `shared`.
+    """
 
     model: str
     operations: tuple[Operation, ...]
     targets: tuple[Target, ...]
+    keeps: float = 0.0
+    shared: bool = False
 
     @property
     def is_pattern(self) -> bool:
@@ -38,24 +43,28 @@ class Catalog:
         """`well_known` are concrete names worth listing where a pattern would serve them."""
         self._routes = sorted(routes, key=lambda route: route.is_pattern)
         self._well_known = tuple(well_known)
-        self._plans: dict[tuple[str, Operation], tuple[Target, ...]] = {}
+        self._found: dict[tuple[str, Operation], Route] = {}
 
     def plan(self, call: Call) -> tuple[Target, ...]:
         """The targets of `call`, best first; raises `NotFound` naming what there is."""
-        wanted = (call.model, call.operation)
-        plan = self._plans.get(wanted)
-        if plan is None:
-            plan = self._find(*wanted)
-            if len(call.model) <= CACHED_NAME:  # names are the callers' to invent: bounded in length and number
-                if len(self._plans) >= PLAN_CACHE:
-                    self._plans.clear()
-                self._plans[wanted] = plan
-        return plan
+        return self.route(call.model, call.operation).targets
 
-    def _find(self, model: str, operation: Operation) -> tuple[Target, ...]:
+    def route(self, model: str, operation: Operation) -> Route:
+        """The route that serves it; raises `NotFound` naming what there is."""
+        wanted = (model, operation)
+        found = self._found.get(wanted)
+        if found is None:
+            found = self._find(model, operation)
+            if len(model) <= CACHED_NAME:  # names are the callers' to invent: bounded in length and number
+                if len(self._found) >= ROUTE_CACHE:
+                    self._found.clear()
+                self._found[wanted] = found
+        return found
+
+    def _find(self, model: str, operation: Operation) -> Route:
         for route in self._routes:
             if operation in route.operations and route.matches(model):
-                return route.targets
+                return route
         known = sorted({route.model for route in self._routes if operation in route.operations})
         if not known:
             raise NotFound(f"model: no route serves {operation.value} here", param="model")

@@ -41,10 +41,14 @@ SAID_LIMIT = 4 * 1024 * 1024  # bytes of a stream that are kept so that another 
 
 @dataclass(slots=True)
 class Trail:
-    """What happened to one call so far, for headers, the record and metrics. `target` is the one really answering."""
+    """What happened to one call so far, for headers, the record and metrics. `target` is the one really answering.
+
+    `seams` counts the targets that began the answer and did not end it.
+    """
 
     attempts: list[Attempt] = field(default_factory=list)
     target: Target | None = None
+    seams: int = 0
 
     def add(self, target: Target, fault: Fault | None) -> None:
         self.attempts.append(Attempt(target.upstream, fault))
@@ -60,6 +64,7 @@ class Trail:
     def broke(self, target: Target, fault: Fault) -> None:
         """The target that had begun to answer did not end."""
         self.attempts[-1] = Attempt(target.upstream, fault)
+        self.seams += 1
 
     def __str__(self) -> str:
         attempts = self.attempts

@@ -5,7 +5,7 @@ from fake_upstreams import call, target
 
 from sampan.core import Operation
 from sampan.errors import NotFound
-from sampan.routing.catalog import CACHED_NAME, PLAN_CACHE, Catalog, Route
+from sampan.routing.catalog import CACHED_NAME, ROUTE_CACHE, Catalog, Route
 
 TALK = (Operation.TEXT, Operation.VISION)
 A, B, C = target("a"), target("b"), target("c")
@@ -52,13 +52,13 @@ def test_an_unknown_model_is_told_what_there_is() -> None:
     assert missing.value.param == "model"
 
 
-def test_the_memory_of_plans_is_bounded_in_number_and_length() -> None:
+def test_the_memory_of_routes_is_bounded_in_number_and_length() -> None:
     catalog = Catalog([Route("*", TALK, (A,))])
-    for number in range(PLAN_CACHE + 10):
+    for number in range(ROUTE_CACHE + 10):
         assert catalog.plan(call(f"m{number}")) == (A,)
     assert catalog.plan(call("m" * (CACHED_NAME + 1))) == (A,)
-    assert len(catalog._plans) <= PLAN_CACHE
-    assert max(len(name) for name, _ in catalog._plans) <= CACHED_NAME
+    assert len(catalog._found) <= ROUTE_CACHE
+    assert max(len(name) for name, _ in catalog._found) <= CACHED_NAME
 
 
 def test_a_pattern_lists_the_names_that_its_upstreams_know() -> None:
