@@ -24,12 +24,14 @@ class Processes:
 
     `running` is which release each process was given; written from threads, each process its own.
     `first_call` warms another's server up: it is given the engine and its process, and raises `WarmUpFailed`.
+    `env` is what all our own programs are told beside their flags.
     """
 
     data: Path
     engines: Mapping[str, EngineSettings]
     revision: Callable[[str], str]
     first_call: Callable[[str, str], Awaitable[None]]
+    env: Mapping[str, str] = field(default_factory=dict)
     running: dict[str, str] = field(default_factory=dict)
 
     def first(self, name: str) -> EngineSpec:
@@ -51,7 +53,7 @@ class Processes:
         env = {"PYTHONUNBUFFERED": "1", **engine.env}
         if engine.kind != SERVER_KIND:
             threads = _ONE_THREAD if engine.kind in EMBEDDED_ENGINES or engine.device == "cpu" else {}
-            return EngineSpec(process, command, engine.listen, {**threads, **env})
+            return EngineSpec(process, command, engine.listen, {**self.env, **threads, **env})
 
         async def warm() -> None:
             await self.first_call(name, process)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sampan.core import Fault, Operation, Record
 from sampan.routing.breaker import State
 from sampan.routing.bulkhead import Bulkhead, Slot
-from sampan.telemetry import BREAKER_STATES, SECONDS, Metrics, configure_logging
+from sampan.telemetry import Metrics, configure_logging, log_call
+from sampan.telemetry.metrics import BREAKER_STATES, MOST, SECONDS
 
 RECORD = Record(
     id="req_1",
@@ -156,3 +158,46 @@ def test_logs_are_one_line_each_on_standard_error(monkeypatch: pytest.MonkeyPatc
     assert 'level=info logger=sampan.app event="engine reader is warm"' in lines[0]
     assert "level=warning logger=uvicorn.error event=theirs" in lines[1]
     assert lines[0].startswith("timestamp=")
+
+
+def test_rules_money_and_kept_answers_are_counted() -> None:
+    metrics = Metrics()
+    kept = msgspec.structs.replace(RECORD, cache="hit", department="放射科", cost=0.5, rule="r", confined="rule r")
+    refused = msgspec.structs.replace(RECORD, outcome="refused", rule="r")
+    for record in (kept, kept, refused):
+        metrics.opened()
+        metrics.closed(record)
+    seen = samples(metrics)
+    assert seen["sampan_cache_calls_total{cache=hit}"] == 2
+    assert seen["sampan_rule_calls_total{outcome=confined,rule=r}"] == 2
+    assert seen["sampan_rule_calls_total{outcome=refused,rule=r}"] == 1
+    assert seen["sampan_cost_total{department=放射科}"] == 1.0
+
+
+def test_series_are_bounded_whatever_rules_and_departments_are_called() -> None:
+    metrics = Metrics()
+    for number in range(1000):
+        metrics.closed(msgspec.structs.replace(RECORD, department=f"d{number}", rule=f"r{number}", cost=1.0))
+    seen = samples(metrics)
+    assert len([name for name in seen if name.startswith(("sampan_cost", "sampan_rule"))]) <= 2 * (MOST + 1)
+    assert seen["sampan_cost_total{department=other}"] == 1000 - MOST
+    assert seen["sampan_rule_calls_total{outcome=other,rule=other}"] == 1000 - MOST
+
+
+@pytest.mark.parametrize("form", ["json", "logfmt"])
+def test_a_call_is_one_line_without_who_asked(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", form)
+    log_call(msgspec.structs.replace(RECORD, user="ann", peer="10.0.0.9", department="放射科", cost=0.25))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ann" not in line and "10.0.0.9" not in line and "key_1" not in line
+    if form == "json":
+        told = json.loads(line)
+        assert (told["event"], told["logger"], told["id"], told["department"]) == (
+            "call",
+            "sampan.calls",
+            "req_1",
+            "放射科",
+        )
+        assert (told["total_ms"], told["upstream"], told["cost"]) == (1500.0, "claude", 0.25)
+    else:
+        assert "event=call" in line and "upstream=claude" in line and "department=放射科" in line

@@ -44,6 +44,7 @@ from sampan.engines.exchange import CallerLeft, Exchange, Message, Receive, Send
 from sampan.engines.options import Options, add_flags, read_flags
 from sampan.engines.workers import Workers
 from sampan.errors import CallError, ConfigError, MethodNotAllowed, NotFound, Unavailable
+from sampan.telemetry.tracing import TRACEPARENT, Collector, Tracing
 
 HELD_LIMIT = 512 * 1024 * 1024  # bytes of bodies at once: a full queue of large calls must not take all memory
 BODY_LIMIT = 64 * 1024 * 1024  # bytes: the gateway's own limit is lower, this one keeps a lone engine alive
@@ -62,6 +63,8 @@ class Shell:
     """The ASGI application. `stage` says how far the engine has come; calls are taken once it is `ready`."""
 
     def __init__(self, kind: str, options: Options, *, waiting: int = 64, held: int = HELD_LIMIT) -> None:
+        self._kind = kind
+        self.tracing: Tracing | None = None
         self._build = kinds.find(kind)
         self._model = kinds.name(kind, options)
         self._options = options
@@ -119,10 +122,16 @@ class Shell:
         if self._held + len(body) > self._held_limit:
             raise Unavailable("this engine holds too many large calls; try again in a moment", retry_after=2)
         self._held += len(body)
+        came = {TRACEPARENT: exchange.header(TRACEPARENT)}
+        span = None if self.tracing is None else self.tracing.begin(came, "engine")
+        done = False
         try:
             await attended(exchange, _run(self._desk, exchange, body))
+            done = True
         finally:
             self._held -= len(body)
+            if span is not None:
+                span.finish({"gen_ai.request.model": self._model, "sampan.engine": self._kind}, failed=not done)
 
     async def _look(self, exchange: Exchange) -> None:
         """The free questions. They never wait for a worker, so that a busy engine still says that it is alive."""
@@ -201,12 +210,17 @@ def serve(kind: str, listen: str, options: Options, *, lifeline: bool = False) -
     unknown kind or a wrong address, `OSError` for one that is taken.
     """
     shell = Shell(kind, options)
+    collector = Collector.of(os.environ)
+    if collector is not None:  # only what its caller traces: that is decided at the gateway
+        shell.tracing = Tracing(collector, 0.0, service=f"{collector.service}-engine")
     sock = bind(listen, shared=lifeline)
     if lifeline:
         _hold_lifeline()
     host, port = sock.getsockname()[:2]
     log.info("%s listens on http://%s:%d", kind, f"[{host}]" if ":" in host else host, port)
     uvloop.run(_serve(shell, sock, lifeline=lifeline))
+    if shell.tracing is not None:
+        shell.tracing.close()
     log.info("%s stops", kind)
     _leave(0)
 
