@@ -11,51 +11,56 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sampan import __version__
 from sampan.batches import BatchRunner
-from sampan.config import SERVER_KIND, Config, EngineSettings, parse_target, split_listen
-from sampan.core import Incoming, Location, Operation, Record, Target, Tier
+from sampan.config import SERVER_KIND, Config, Egress, parse_target, split_listen
+from sampan.core import Incoming, Location, Operation, Record, Span, Target, Tier, Upstream
 from sampan.dialects import Limits
 from sampan.dialects.anthropic import Anthropic
 from sampan.edge.batches import BatchesPages
 from sampan.edge.door import MESSAGES, BodyLimits, Door, Rooms, Shelf
+from sampan.edge.entrance import Entrance
 from sampan.edge.files import FilesPages
 from sampan.edge.listener import Listener, claim_files
+from sampan.edge.origins import Origins
 from sampan.edge.responses import ResponsesPages
 from sampan.edge.wire import SMALL_BODY
-from sampan.errors import ConfigError, InvalidRequest, TargetFault
-from sampan.governance.identity import Identity
+from sampan.engine_room import EngineRoom, Links, golden_probes
+from sampan.errors import ConfigError, InvalidRequest, NotFound
+from sampan.governance.detect import Detector
+from sampan.governance.redaction import Redaction
+from sampan.governance.residency import Senses
+from sampan.governing import Governance, Surroundings
 from sampan.media.crew import Crew
 from sampan.media.fetching import Exemption, Fetcher, Policy
 from sampan.media.kitchen import Kitchen
 from sampan.memory import Memory
-from sampan.network import Network, NetworkBuilder
+from sampan.network import Network, NetworkBuilder, Running, Ways
 from sampan.pipeline import Pipeline
-from sampan.processes import Processes
-from sampan.promoting import Means, Promoter
-from sampan.releases import golden
-from sampan.routing.canary import Lineup, Process
+from sampan.replay import Replays, Terms
+from sampan.routing.breaker import State as BreakerState
 from sampan.routing.catalog import Catalog, Route
 from sampan.routing.router import Router
+from sampan.senses import Eyes
 from sampan.storage.batches import Batches
+from sampan.storage.cache import Cache
 from sampan.storage.db import Database
 from sampan.storage.files import Files
 from sampan.storage.gallery import Gallery
 from sampan.storage.keys import STRONG_SECRET, Keys
-from sampan.storage.objects import Objects
-from sampan.storage.records import Records
+from sampan.storage.objects import Objects, open_store
 from sampan.storage.releases import Releases
 from sampan.storage.responses import Responses
 from sampan.storage.state import KeptState, RedisState, State
 from sampan.story import Parts
-from sampan.supervisor import EngineState, Phase, Supervisor, WarmUpFailed
-from sampan.telemetry import Metrics
+from sampan.telemetry import Collector, Metrics, Tracing, log_call
 from sampan.upstreams.fetch import Strangers
+from sampan.upstreams.outside import Outside
 from sampan.upstreams.upstream import HttpUpstream
 
 log = logging.getLogger("sampan.app")
@@ -63,6 +68,7 @@ log = logging.getLogger("sampan.app")
 SWEEP_EVERY = 3600.0
 RETIRE_EVERY = 0.2
 RETIRE_GRACE = 5.0  # seconds for calls that have a plan already and stand before no bulkhead yet
+ADMIN_BODY = 1 << 20  # bytes: a question about a call may hold the call
 FORM_OVERHEAD = 1 << 20  # bytes of a form around the file in it
 EVERY_ADDRESS = ("0.0.0.0", "::")
 LAST_WORDS = 5  # seconds for broken-off answers to say so
@@ -100,6 +106,7 @@ class App:
         self._stack = AsyncExitStack()
         self._retired: list[asyncio.Task[Any]] = []
         self.metrics = Metrics()
+        self._tracing: Tracing | None = None
 
     async def __aenter__(self) -> App:
         try:
@@ -114,24 +121,34 @@ class App:
 
     async def _start(self) -> None:
         config = self._first
-        await asyncio.to_thread(_golden, config)
+        await asyncio.to_thread(golden_probes, config)
+        self.entrance = await asyncio.to_thread(Entrance, config)
         self.socket = self._listen(config)
+        self._egress = Egress(config.egress.hosts)
+        self._outside = Outside(self._egress)
+        self._stack.push_async_callback(self._outside.aclose)
         await asyncio.to_thread(self._open_storage, config)
         self._stack.push_async_callback(self._state.aclose)
-        self.lineups = {name: Lineup(name) for name in config.engines}
-        self._processes = Processes(Path(config.server.data), config.engines, self._revision, self._first_call)
-        self.supervisor = self._supervisor(config)
+        try:
+            await self.objects.check()
+        except OSError as error:
+            log.warning("%s; until it is back pictures go out as bytes", error)
+        self._cache = Cache(config.cache.bytes, time.monotonic)
+        collector = self._trace(config)
+        links = Links(lambda: self.config, self._process)
+        env = collector.environment() if collector else {}
+        self._engines = EngineRoom(config, self._releases, self.metrics, links, env)
         self._wiring = await self._wire(config)
         self._stack.push_async_callback(self._unwire)
         self.pipeline = Pipeline(self._parts(self._wiring))
         self._runner = BatchRunner(self._batches, self._run_batched, time.time, config.server.batch_calls)
         self.door = Door(self._rooms(self._wiring), _limits(config))
-        await self.supervisor.start()
-        self._stack.push_async_callback(self.supervisor.stop)
-        promoter = Promoter(self._releases, self.supervisor, self.lineups, lambda: self.config.releases, self._means())
-        await promoter.recover()
-        for work in (self._identity.watch(), self._sweep(), self._runner.run_forever(), promoter.run()):
+        self._stack.push_async_callback(self._engines.supervisor.stop)
+        promoting = await self._engines.start()
+        for work in (*self._governance.works(), self._sweep(), self._runner.run_forever(), promoting):
             self._stack.push_async_callback(_end, _begin(work))
+        self._tokens = _begin(self._governance.tokens.run())
+        self._stack.push_async_callback(self._forget_tokens)
 
     # Configuration.
 
@@ -139,6 +156,10 @@ class App:
     def config(self) -> Config:
         """What is in force."""
         return self._wiring.config
+
+    async def wait_warm(self, engine: str, seconds: float) -> None:
+        """Raises `TimeoutError` with what it is at."""
+        await self._engines.supervisor.wait_warm(self._engines.lineups[engine].stable, seconds)
 
     @property
     def network(self) -> Network:
@@ -154,24 +175,46 @@ class App:
         Breakers keep their states, for those are in the store that both wirings share.
         """
         _check_swap(self.config, config)
-        await asyncio.to_thread(_golden, config)
+        await asyncio.to_thread(golden_probes, config)
+        enter = await asyncio.to_thread(self.entrance.prepare, config)
+        tokens = await asyncio.to_thread(self._governance.look_after, config)
         wiring, old = await self._wire(config), self._wiring
+        await self._governance.adopt(config, tokens)
+        await self._forget_tokens()
+        self._tokens = _begin(tokens.run())
+        enter()
         self._wiring = wiring
         self.pipeline.adopt(self._parts(wiring))
         self.door.adopt(self._rooms(wiring), _limits(config))
         self._retired = [task for task in self._retired if not task.done()]
         self._retired.append(_begin(_retire(old)))
 
+    async def _forget_tokens(self) -> None:
+        """Issuers of an earlier configuration are not asked for their keys any more."""
+        await _end(self._tokens)
+
+    def _trace(self, config: Config) -> Collector | None:
+        """Where traces go, for our engines as well."""
+        telemetry = config.telemetry
+        if not telemetry.traces:
+            return None
+        collector = Collector(telemetry.traces, telemetry.headers, telemetry.service)
+        self._tracing = Tracing(collector, telemetry.sample, may_connect=self._egress.check)
+        self._stack.push_async_callback(asyncio.to_thread, self._tracing.close)
+        return collector
+
     async def _wire(self, config: Config) -> Wiring:
         async with AsyncExitStack() as stack:
             kitchen = self._kitchen(config, stack)
-            builder = NetworkBuilder(config, self.supervisor, self.lineups, self.metrics, kitchen, self._state)
+            ways = Ways(self._egress, self._redaction)
+            engines = Running(self._engines.supervisor, self._engines.lineups)
+            builder = NetworkBuilder(config, engines, self.metrics, kitchen, self._state, ways)
             network = builder.build()
             for upstream in network.upstreams.values():
                 stack.push_async_callback(upstream.aclose)
             await network.sharing.load()
             stack.push_async_callback(network.sharing.aclose)
-            catalog = _catalog(config)
+            catalog = catalog_of(config)
             works = [*(prober.run() for prober in network.probers), network.sharing.run(), network.sharing.listen()]
             looks = tuple(map(_begin, works))
             for task in looks:
@@ -198,10 +241,11 @@ class App:
                 "Stop what uses it, or set another address in [server] listen"
             ) from None
         name = f"[{host}]" if ":" in host else host
-        self.url = f"http://{name}:{listener.getsockname()[1]}"
+        scheme = "https" if config.tls.certificate else "http"
+        self.url = f"{scheme}://{name}:{listener.getsockname()[1]}"
         self.public_url = config.server.public_url or self.url
         if not config.server.public_url and host in EVERY_ADDRESS:
-            self.public_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            self.public_url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
             log.warning(
                 "links are signed for %s: set [server] public_url to the host that browsers see", self.public_url
             )
@@ -209,21 +253,28 @@ class App:
 
     def _open_storage(self, config: Config) -> None:
         """Blocks: the database, the records that a dead process left, the keys, the artifacts."""
-        database = Database(Path(config.server.data))
+        folder = Path(config.server.data)
+        database = Database(folder, config.storage.database)
         self._stack.callback(database.close)
-        self._records = Records(database)
-        replayed = self._records.start()
-        if replayed:
-            log.info("%d records of a server that was killed were kept", replayed)
-        self._stack.push_async_callback(asyncio.to_thread, self._records.close)
         keys = Keys(database)
         preset = self._environ.get("SAMPAN_ADMIN_KEY") or None
         if preset is not None and len(preset) < STRONG_SECRET:
             log.warning("SAMPAN_ADMIN_KEY is short enough to be guessed: %d characters or more are safe", STRONG_SECRET)
+        eyes = Eyes(self._reader)
+        senses = Senses(eyes.read, eyes.read_document, self._load_bytes)
+        surroundings = Surroundings(self._outside, senses, self.public_url, self.metrics.delivered)
+        self._governance = Governance(config, database, keys, surroundings)
+        self._records, self._identity = self._governance.audit.records, self._governance.identity
+        replayed = self._governance.start()
+        self._stack.push_async_callback(self._governance.aclose)
+        if replayed:
+            log.info("%d records of a server that was killed were kept", replayed)
         self.admin_key = keys.ensure_admin(preset)
-        self._identity = Identity(keys)
-        self._stack.push_async_callback(asyncio.to_thread, self._identity.close)
-        self.objects = Objects(database)
+        self._identity.refresh()
+        self._redaction = Redaction(Detector().find, secrets.token_bytes(32))
+        store = open_store(config.storage, folder, self._environ)
+        self.objects = Objects(database, time.time, store, direct=config.storage.links == "store")
+        self._stack.push_async_callback(self.objects.settled)
         self._files = Files(database, self.objects, time.time)
         self._batches = Batches(database, time.time)
         self._responses = Responses(database, time.time)
@@ -233,83 +284,31 @@ class App:
         # What we sign with that nobody is to forge: thinking blocks of our own models.
         self._secret = bytes.fromhex(database.setting("thinking_secret", lambda: secrets.token_hex(32)))
 
-    # Engines.
-
-    def _supervisor(self, config: Config) -> Supervisor:
-        specs = [self._processes.first(name) for name in config.engines]
-        for name in config.engines:
-            self.metrics.engine(name, False)
-        return Supervisor(specs, log=_engine_log, listeners=(self._engine_changed,))
-
-    def _revision(self, engine: str) -> str:
-        """The release in force; empty for whatever was fetched last. Blocks."""
-        configured = self._first.engines[engine].revision
-        pin = self._releases.pinned(engine, configured)
-        return pin.revision if pin else configured
-
-    def _means(self) -> Means:
-        return Means(
-            spec=self._processes.release,
-            upstream=lambda engine, process: self._wiring.process(engine, process, waits=False),
-            probe=self._probe,
-            running=lambda process: self._processes.running.get(process, ""),
-            configured=lambda engine: self._first.engines[engine].revision,
-            settled=self._engine_settled,
-        )
-
-    async def _probe(self, engine: str, upstream: Process) -> str:
-        """Why a release fails the golden probes; empty where it passes."""
-        settings = self.config.engines[engine]
-        probes = await asyncio.to_thread(_golden, self.config)
-        fit = golden.chosen(probes, engine, settings.speaks, sees=settings.kind != SERVER_KIND)
-        return await golden.failure(upstream, settings.speaks, await _model_of(settings, upstream), fit)
-
-    async def _first_call(self, engine: str, process: str) -> None:
-        """Another's server is warm once it has answered: it cannot warm itself up."""
-        settings = self.config.engines[engine]
-        upstream = self._wiring.process(engine, process, waits=False)
-        try:
-            probes = golden.built_in(settings.speaks)
-            why = await golden.failure(upstream, settings.speaks, await _model_of(settings, upstream), probes)
-        finally:
-            await upstream.aclose()
-        if why:
-            raise WarmUpFailed(why)
-
-    def _engine_settled(self, engine: str) -> None:
-        self.metrics.engine(engine, self.supervisor.state(self.lineups[engine].stable).phase is Phase.WARM)
-
-    def _engine_changed(self, state: EngineState) -> None:
-        engine = state.name.partition("@")[0]
-        if state.name == self.lineups[engine].stable:
-            self.metrics.engine(engine, state.phase is Phase.WARM)
-        if state.phase is Phase.BACKING_OFF:
-            log.warning("engine %s: %s", state.name, state.last_error)
+    def _process(self, engine: str, process: str, *, waits: bool) -> HttpUpstream:
+        return self._wiring.process(engine, process, waits=waits)
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
-        """Whether every configured engine is warm, and what each is at."""
-        engines = {}
-        for name in self.config.engines:
-            lineup = self.lineups[name]
-            state = self.supervisor.state(lineup.stable)
-            told: dict[str, Any] = {"state": state.phase.value, "restarts": state.restarts}
-            engines[name] = told
-            if lineup.candidate:
-                told |= {"candidate": lineup.candidate, "share": lineup.share}
-            if state.phase is not Phase.WARM:
-                engines[name]["stage"] = state.last_error or state.stage
+        """Whether every configured engine is warm, and what each engine and breaker is at."""
+        ready, engines = self._engines.readiness()
         breakers = {
             name: {operation.value: breaker.state.value for operation, breaker in guard.breakers.items()}
             for name, guard in self.network.guards.items()
         }
-        ready = all(engine["state"] == Phase.WARM.value for engine in engines.values())
         return ready, {"engines": engines, "breakers": breakers}
+
+    def _reader(self) -> Upstream | None:
+        """The engine that reads, for who has to know what is in a picture."""
+        kinds = ((name, engine.kind) for name, engine in self.config.engines.items())
+        return next((self.network.upstreams[name] for name, kind in kinds if kind == "reader"), None)
+
+    async def _load_bytes(self, identifier: str, tenant: str) -> bytes:
+        return (await self._files.read(tenant, identifier))[1]
 
     # Routing.
 
     def _kitchen(self, config: Config, stack: AsyncExitStack) -> Kitchen:
         media = config.media
-        strangers = Strangers()
+        strangers = Strangers(egress=self._egress)
         stack.callback(strangers.close)
         crew = Crew(media.workers)
         stack.push_async_callback(crew.aclose)
@@ -330,7 +329,7 @@ class App:
         return Parts(
             catalog=wiring.catalog,
             router=Router(wiring.network.guards, server.attempts, self.metrics.attempted),
-            limits=Limits(server.max_image, server.default_model, server.default_image_model),
+            limits=_call_limits(wiring.config),
             authenticate=self._identity.identify,
             actor_of=self._identity.find,
             memory=Memory(self._responses, time.time),
@@ -343,11 +342,40 @@ class App:
             wall=time.time,
             clock=time.monotonic,
             keepalive=server.keepalive,
+            replays=self._replays(wiring),
+            judge=self._governance.judge,
+            ledger=self._governance.ledger,
+            keep_content=self._governance.audit.keep_content,
+            trace=None if self._tracing is None else self._span,
+            traces_confined=wiring.config.telemetry.confined,
         )
+
+    def _replays(self, wiring: Wiring) -> Replays | None:
+        """None where no route keeps answers. What is kept outlives a reload: a question is asked of its route anew."""
+        if not any(route.cache for route in wiring.config.routes):
+            return None
+
+        def terms(model: str, operation: Operation) -> Terms | None:
+            try:
+                route = wiring.catalog.route(model, operation)
+            except NotFound:
+                return None
+            return Terms(route.keeps, route.shared) if route.keeps else None
+
+        def usable(target: Target, operation: Operation) -> bool:
+            return wiring.network.guards[target.upstream].breakers[operation].state is not BreakerState.OPEN
+
+        return Replays(self._cache, terms, self._engines.release, usable, time.monotonic)
+
+    def _span(self, incoming: Incoming) -> Span | None:
+        assert self._tracing is not None
+        return self._tracing.begin(incoming.headers)
 
     def _keep_record(self, record: Record) -> None:
         self._records.append(record)
         self.metrics.closed(record)
+        if self.config.telemetry.calls:
+            log_call(record)
         if record.outcome == "failed":
             log.warning("call %s failed: %s", record.id, record.attempts or record.error)
 
@@ -361,19 +389,24 @@ class App:
             readiness=self.readiness,
             metrics=self.metrics.exposition,
             objects=self.objects,
-            shelves=self._shelves(wiring.config),
+            shelves=self._shelves(wiring),
             wall=time.time,
             keepalive=wiring.config.server.keepalive,
             version=__version__,
+            origins=Origins(wiring.config.cors),
+            foyers=self._governance.foyers(wiring.config),
+            hsts=wiring.config.tls.hsts if wiring.config.tls.certificate else 0,
         )
 
-    def _shelves(self, config: Config) -> tuple[tuple[Shelf, int], ...]:
-        server = config.server
+    def _shelves(self, wiring: Wiring) -> tuple[tuple[Shelf, int], ...]:
+        config, server = wiring.config, wiring.config.server
+        admin = self._governance.shelves(config, wiring.catalog.plan, _call_limits(config))
         batches = BatchesPages(self._batches, self._runner.wake, server.public_url, server.max_batch)
         return (
             (FilesPages(self._files, time.time, server.max_file), server.max_file + FORM_OVERHEAD),
             (batches, server.max_batch),
             (ResponsesPages(self._responses), SMALL_BODY),
+            *((each, ADMIN_BODY) for each in admin),
         )
 
     async def _run_batched(self, owner: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
@@ -396,7 +429,7 @@ class App:
             try:
                 await self._files.purge()
                 await asyncio.to_thread(self._responses.sweep)
-                swept = await self.objects.sweep(days, time.time()) if days > 0 else 0
+                swept = await self.objects.sweep(days, time.time())
                 if swept:
                     log.info("%d artifacts older than %g days were removed", swept, days)
             except (OSError, ConfigError) as error:
@@ -417,26 +450,15 @@ def _note_end(task: asyncio.Task[Any]) -> None:
         log.error("background work ended by a mistake of ours", exc_info=task.exception())
 
 
-def _golden(config: Config) -> list[golden.Probe]:
-    """The golden probes of one's own, if there are any. Raises `ConfigError`. Blocks."""
-    return golden.read(Path(config.releases.golden)) if config.releases.golden else []
-
-
-async def _model_of(settings: EngineSettings, upstream: Process) -> str | None:
-    """What an engine's model is called where it is asked: as set, or what another's server lists first."""
-    if settings.model or settings.kind != SERVER_KIND:
-        return settings.model or None
-    with suppress(TargetFault):
-        await upstream.probe()
-    return next(iter(upstream.models), None)
-
-
-def _catalog(config: Config) -> Catalog:
+def catalog_of(config: Config) -> Catalog:
+    """The routes of a configuration."""
     routes = [
         Route(
             route.model,
             tuple(route.operations),
             tuple(_target(config, text, hedged=route.hedge) for text in route.targets),
+            (route.cache_seconds or config.cache.seconds) if route.cache else 0.0,
+            route.cache_shared,
         )
         for route in config.routes
     ]
@@ -456,7 +478,12 @@ def _target(config: Config, text: str, *, hedged: bool) -> Target:
 
 
 def _limits(config: Config) -> BodyLimits:
-    return BodyLimits(config.server.max_body, config.server.body_timeout)
+    return BodyLimits(config.server.max_body, config.server.body_timeout, config.server.body_rate)
+
+
+def _call_limits(config: Config) -> Limits:
+    server = config.server
+    return Limits(server.max_image, server.default_model, server.default_image_model)
 
 
 def _check_swap(before: Config, after: Config) -> None:
@@ -469,11 +496,18 @@ def _check_swap(before: Config, after: Config) -> None:
         "[server] batch_calls": (before.server.batch_calls, after.server.batch_calls),
         "[server] log_level": (before.server.log_level, after.server.log_level),
         "[storage]": (before.storage, after.storage),
+        "[cache] bytes": (before.cache.bytes, after.cache.bytes),
+        "[egress]": (before.egress, after.egress),
+        "[telemetry]": (_restart_only(before), _restart_only(after)),
         "[engines]": (before.engines, after.engines),
     }
     changed = [name for name, (old, new) in fixed.items() if old != new]
     if changed:
         raise ConfigError(f"{', '.join(changed)}: only a restart can change this; nothing was changed")
+
+
+def _restart_only(config: Config) -> object:
+    return replace(config.telemetry, calls=False)
 
 
 async def _retire(wiring: Wiring) -> None:
@@ -499,14 +533,10 @@ async def _end(task: asyncio.Task[Any]) -> None:
     await asyncio.wait((task,))
 
 
-def _engine_log(engine: str, line: str) -> None:
-    logging.getLogger(f"sampan.engine.{engine}").info("%s", line)
-
-
 async def serve(app: App, announce: Callable[[App], Coroutine[None, None, None]], stop: asyncio.Event) -> None:
     """Answers until `stop` is set; answers still open `shutdown` seconds later end in an error event."""
     claim_files()
-    listener = Listener(app.door, idle=app.config.server.idle_timeout)
+    listener = Listener(app.door, idle=app.config.server.idle_timeout, entrance=app.entrance)
     # Everything built so far lives as long as the process: the collector need not look at it again with every call.
     gc.collect()
     gc.freeze()

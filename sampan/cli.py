@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import msgspec
 import typer
 import uvloop
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sampan import __version__, config
-from sampan.app import App, serve
+from sampan import __version__, backing, config
+from sampan.app import App, catalog_of, serve
 from sampan.drill.orders import Orders, as_options, send
 from sampan.errors import CallError, ConfigError
+from sampan.governance.audit_verbs import audit_cli
+from sampan.governance.people_verbs import departments_cli, keys_cli, roles_cli, users_cli
+from sampan.governance.policy_verbs import make_policy_cli
+from sampan.governance.quota_verbs import limits_cli, usage
 from sampan.releases import golden
 from sampan.releases.changing import standings
 from sampan.releases.verbs import models_cli
 from sampan.reloading import Reloader, ask_server
-from sampan.storage.db import Database
-from sampan.storage.keys import KeyInfo, Keys
-from sampan.storage.records import Records
+from sampan.storage.verbs import migrate
 from sampan.telemetry import configure_logging
+from sampan.warming import cache_cli
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -38,11 +38,20 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Sampan: a self-hosted AI gateway that keeps answering when the cloud does not.",
 )
-keys_cli = typer.Typer(no_args_is_help=True, help="Makes, lists and revokes API keys.")
-audit_cli = typer.Typer(no_args_is_help=True, help="Reads the records of calls.")
 cli.add_typer(keys_cli, name="key")
+cli.add_typer(departments_cli, name="department")
+cli.add_typer(users_cli, name="user")
+cli.add_typer(roles_cli, name="role")
+cli.add_typer(make_policy_cli(lambda loaded: catalog_of(loaded).plan), name="policy")
+cli.add_typer(limits_cli, name="limit")
+cli.command("usage")(usage)
 cli.add_typer(audit_cli, name="audit")
 cli.add_typer(models_cli, name="models")
+cli.add_typer(cache_cli, name="cache")
+cli.command("backup")(backing.backup_verb)
+cli.command("restore")(backing.restore_verb)
+cli.command("move")(backing.move_verb)
+cli.command("migrate")(migrate)
 
 ConfigOption = Annotated[
     Path | None,
@@ -82,7 +91,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Prints the
 def serve_verb(path: ConfigOption = None) -> None:
     """Starts the gateway and its engines; Ctrl-C stops them."""
     loaded, path = _load(path)
-    configure_logging(loaded.server.log_level)
+    configure_logging(loaded.server.log_level, loaded.telemetry.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(loaded, path))
 
@@ -135,7 +144,7 @@ async def _announce(app: App, path: Path | None) -> None:
 async def _announce_engine(app: App, name: str, began: float) -> None:
     while True:
         try:
-            await app.supervisor.wait_warm(app.lineups[name].stable, 10.0)
+            await app.wait_warm(name, 10.0)
         except TimeoutError as error:
             say(f"Engine:    still waiting: {error}")
         else:
@@ -168,6 +177,8 @@ def check(path: ConfigOption = None) -> None:
         key = "set" if engine.api_key else "none"
         table.add_row(name, engine.speaks.value, escape(engine.url or f"engine {engine.kind}"), key)
     console.print(table)
+    hosts = escape(", ".join(loaded.egress.hosts)) or "any: [egress] hosts is empty"
+    console.print(f"May be connected to: {hosts}", soft_wrap=True)
     table = Table("name", "kind", "model", "release in force", title="Engines", title_justify="left")
     in_force = standings(loaded)
     for name, engine in loaded.engines.items():
@@ -192,77 +203,3 @@ def engine(
 def drill(orders: Orders) -> None:
     """Rehearses outages of every cloud with stand-ins and prints a scorecard; status 1 where a promise was broken."""
     send(orders)
-
-
-def _keys(path: Path | None) -> Keys:
-    loaded, _ = _load(path)
-    return Keys(Database(Path(loaded.server.data)))
-
-
-@keys_cli.command("create")
-def key_create(
-    name: Annotated[str, typer.Argument(help="Whose key it is.")],
-    role: Annotated[str, typer.Option(help="admin or member")] = "member",
-    days: Annotated[float | None, typer.Option(min=0, help="Days until it expires; never by default.")] = None,
-    path: ConfigOption = None,
-) -> None:
-    """Makes a key and prints it once, alone on standard output."""
-    expires = None if days is None else time.time() + days * 86400
-    info, secret = _keys(path).create(name, role, expires)
-    print(secret)
-    print(f"{info.id} for {info.name} ({info.role}). It is shown only now.", file=sys.stderr)
-
-
-@keys_cli.command("list")
-def key_list(
-    path: ConfigOption = None, as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False
-) -> None:
-    """Lists keys; secrets are kept only as hashes."""
-    infos = _keys(path).list()
-    if as_json:
-        for info in infos:
-            print(msgspec.json.encode(info).decode())
-        return
-    table = Table("id", "key", "name", "role", "created", "last used", "state")
-    for info in infos:
-        table.add_row(
-            info.id,
-            escape(f"{info.prefix}…"),
-            escape(info.name),
-            info.role,
-            _day(info.created),
-            _day(info.last_used),
-            _state(info),
-        )
-    Console().print(table)
-
-
-@keys_cli.command("revoke")
-def key_revoke(
-    key: Annotated[str, typer.Argument(help="Its id, or the beginning of the key as `list` shows it.")],
-    path: ConfigOption = None,
-) -> None:
-    """Revokes a key; a running gateway refuses it within a second."""
-    info = _keys(path).revoke(key)
-    print(f"{info.id} of {info.name} is revoked")
-
-
-def _day(seconds: float | None) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M") if seconds else "–"
-
-
-def _state(info: KeyInfo) -> str:
-    if info.revoked is not None:
-        return "revoked"
-    return "valid" if info.usable(time.time()) else "expired"
-
-
-@audit_cli.command("export")
-def audit_export(
-    path: ConfigOption = None,
-    since: Annotated[float, typer.Option(help="Only calls that started at this Unix time or later.")] = 0.0,
-) -> None:
-    """Writes the records of all calls to standard output, one JSON object a line, oldest first."""
-    loaded, _ = _load(path)
-    for record in Records(Database(Path(loaded.server.data))).export(since or None):
-        print(json.dumps(msgspec.structs.asdict(record), ensure_ascii=False))

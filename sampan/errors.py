@@ -68,7 +68,10 @@ class Unauthenticated(CallError):
 
 
 class Forbidden(CallError):
+    """`rule` is the name of the rule that says so, where one does."""
+
     status, kind = 403, "permission_error"
+    rule = ""
 
 
 class QuotaExceeded(CallError):

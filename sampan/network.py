@@ -21,13 +21,16 @@ from sampan.config import (
     SERVER_KIND,
     ClockSettings,
     Config,
+    Egress,
     EngineSettings,
     UpstreamSettings,
 )
-from sampan.core import Continuing, Dialect, Fault, Location, Operation
+from sampan.core import Call, Continuing, Dialect, Fault, Location, Operation
 from sampan.dialects.translation.chat_server import SERVERS
 from sampan.dialects.translation.manners import Terms, manners
 from sampan.errors import ConfigError, TargetFault
+from sampan.governance.masked import Masked
+from sampan.governance.redaction import Redaction
 from sampan.media.kitchen import Cook, Kitchen
 from sampan.media.serving import Diet
 from sampan.routing.attempts import Guard
@@ -103,21 +106,38 @@ def place(name: str, settings: UpstreamSettings) -> str:
     return f"{name}:{hashlib.sha256(words.encode()).hexdigest()[:12]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The engines: their processes, and which of them answer."""
+
+    supervisor: Supervisor
+    lineups: Mapping[str, Lineup]
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What stands on the way out: where may be gone, and what identifiers are masked with."""
+
+    egress: Egress
+    redaction: Redaction
+
+
 class NetworkBuilder:
     """Used once, by `app`. It notes what breakers and probes see, for as long as the network lives."""
 
     def __init__(
         self,
         config: Config,
-        supervisor: Supervisor,
-        lineups: Mapping[str, Lineup],
+        engines: Running,
         metrics: Metrics,
         kitchen: Kitchen,
         state: State,
+        ways: Ways,
     ) -> None:
         self._config = config
-        self._lineups = lineups
-        self._supervisor = supervisor
+        self._ways = ways
+        self._lineups = engines.lineups
+        self._supervisor = engines.supervisor
         self._metrics = metrics
         self._kitchen = kitchen
         self._probe_faults: dict[str, Fault | None] = {}
@@ -134,7 +154,7 @@ class NetworkBuilder:
         probers: list[Prober] = []
         probes = self._config.probes
         for name, settings in self._config.upstreams.items():
-            upstream = upstreams[name] = self._upstream(name, settings)
+            upstream = upstreams[name] = self._masked(self._upstream(name, settings), settings)
             probed = settings.probe != "off" and probes.interval > 0
             wakes: list[Prober] = []
             breakers = self._breakers(name, settings.dialect, self._config.breaker.delay, probed, wakes)
@@ -214,6 +234,16 @@ class NetworkBuilder:
         elif before is False:
             log.info("the state of breakers is shared and kept again")
 
+    def _masked(self, upstream: HttpUpstream, settings: UpstreamSettings) -> HttpUpstream | Masked:
+        """Residency looks at the pictures of a call before it lets one that is masked leave."""
+        if settings.location is not Location.CLOUD:
+            return upstream
+        return Masked(upstream, self._ways.redaction, self._seen)
+
+    def _seen(self, call: Call) -> bool:
+        """Whether residency has looked at a call's pictures: where it is set to, before it lets one leave."""
+        return self._config.residency.pictures
+
     def _upstream(self, name: str, settings: UpstreamSettings) -> HttpUpstream:
         origin = _without_v1(Origin.parse(settings.base_url))
         headers = {
@@ -229,10 +259,12 @@ class NetworkBuilder:
             proxy=settings.proxy or None,
             headers=headers,
             max_connections=settings.concurrency,
+            egress=self._ways.egress,
         )
         first_event = 120.0 if settings.dialect in SLOW_DIALECTS else 20.0
         is_cloud = settings.location is Location.CLOUD
         terms = Terms(time.time, SERVERS[settings.server], None if is_cloud else self._kitchen.secret)
+        cook = self._cook(settings, is_cloud=is_cloud)
         return HttpUpstream(
             name,
             pool,
@@ -242,8 +274,10 @@ class NetworkBuilder:
                 probe_path=settings.probe,
                 probe_timeout=self._config.probes.timeout,
                 continues=_continuing(settings),
+                location=settings.location,
             ),
-            preparer=self._cook(settings, is_cloud=is_cloud),
+            preparer=cook,
+            bring=None if is_cloud else cook.bring,
         )
 
     def _cook(self, settings: UpstreamSettings, *, is_cloud: bool) -> Cook:
@@ -269,15 +303,18 @@ class NetworkBuilder:
         origin = Origin.parse(engine.url or self._supervisor.state(process).url)
         # Nobody probes an engine; another's server is asked once which models it knows.
         listing = "off" if ours else "/v1/models"
-        habits = Habits(clocks=clocks, probe_path=listing, probe_timeout=self._config.probes.timeout)
+        timeout = self._config.probes.timeout
+        habits = Habits(clocks=clocks, probe_path=listing, probe_timeout=timeout, location=Location.LOCAL)
+        cook = self._kitchen.preparer(diet, is_cloud=False)
         if engine.kind not in EMBEDDED_ENGINES and engine.speaks in TALK_DIALECTS:
             habits = replace(habits, continues=_prefilled(engine.server))
         return HttpUpstream(
             name,
-            Pool(_without_v1(origin), headers=key, max_connections=engine.concurrency),
+            Pool(_without_v1(origin), headers=key, max_connections=engine.concurrency, egress=self._ways.egress),
             manners(engine.speaks, Terms(time.time, server, self._kitchen.secret)),
             habits,
-            preparer=self._kitchen.preparer(diet, is_cloud=False),
+            preparer=cook,
+            bring=cook.bring,
             awake=functools.partial(self._wait_warm, process, clocks.first_event) if waits and not engine.url else None,
         )
 

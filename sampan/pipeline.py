@@ -32,6 +32,7 @@ from sampan.core import (
 from sampan.dialects import Codec, sse
 from sampan.errors import CallError, Forbidden, InternalError, Interrupted, Rejected, Unavailable
 from sampan.memory import streamed
+from sampan.replay import Asked
 from sampan.story import JSON, Parts, Story, fit
 
 log = logging.getLogger("sampan.pipeline")
@@ -99,7 +100,7 @@ class Pipeline:
             call, actor = self._understand(story, None)
             if call.stream or call.dialect in KEEPING or call.masked or story.unseen is not None:
                 return self.rest(story, call, actor)
-            if parts.ledger is not None and parts.ledger.waits:
+            if self._asked(story, call, actor) is not None or (parts.ledger is not None and parts.ledger.waits):
                 return self.rest(story, call, actor)
             express = _Express(self, story, call, actor, line)
             if not express.begin():
@@ -168,14 +169,14 @@ class Pipeline:
 
     async def rest(self, story: Story, call: Call, actor: Actor, begun: Exception | None = None) -> Answer:
         """The ordinary way of a call that is understood; `begun` is what came of asking its first target already."""
-        parts, codec = story.parts, story.codec
+        codec = story.codec
         try:
             if call.dialect is Dialect.OPENAI_RESPONSES:
                 call = await self._recall(story, call, actor)
             plan = await self._clear(story, call, actor)
             if call.stream:
-                return await self._stream(story, codec, parts.router.run(call, plan, story.trail))
-            event = await parts.router.fetch(call, plan, story.trail, begun)
+                return await self._stream(story, codec, self._events(story, call, actor, plan))
+            event = await self._event(story, call, actor, plan, begun)
             return await self._whole(story, call, actor, event)
         except Rejected as rejected:
             story.says(rejected.body)
@@ -191,6 +192,32 @@ class Pipeline:
                 return self.stopped(story)
             story.close("left", 499)
             raise
+
+    def _events(self, story: Story, call: Call, actor: Actor, plan: tuple[Target, ...]) -> AsyncGenerator[Event, None]:
+        """The answer of the targets, or one that was kept."""
+        parts = story.parts
+        asked = self._asked(story, call, actor)
+        if parts.replays is None or asked is None:
+            return parts.router.run(call, plan, story.trail)
+        return parts.replays.run(asked, call, plan, story, lambda: parts.router.run(call, plan, story.trail))
+
+    async def _event(
+        self, story: Story, call: Call, actor: Actor, plan: tuple[Target, ...], begun: Exception | None
+    ) -> Event:
+        """The same for an answer that does not stream; `begun` as in `rest`."""
+        parts = story.parts
+        asked = self._asked(story, call, actor)
+        if parts.replays is None or asked is None:
+            return await parts.router.fetch(call, plan, story.trail, begun)
+        return await parts.replays.fetch(
+            asked, call, plan, story, lambda: parts.router.fetch(call, plan, story.trail, begun)
+        )
+
+    def _asked(self, story: Story, call: Call, actor: Actor) -> Asked | None:
+        if story.asked is None and story.parts.replays is not None:
+            wanted = story.incoming.headers.get("cache-control", "")
+            story.asked = story.parts.replays.asked(call, actor, wanted)
+        return story.asked
 
     def stopped(self, story: Story) -> Answer:
         """The answer to a call that we break off."""
@@ -228,6 +255,8 @@ class Pipeline:
 
     def _error(self, story: Story, codec: Codec, error: CallError) -> Answer:
         """An error as a whole answer, with an honest word about asking again."""
+        if isinstance(error, Forbidden):
+            story.rule = error.rule or story.rule
         body = codec.error(error, story.id)
         status = codec.status(error)
         story.says(body)

@@ -29,6 +29,7 @@ from sampan.core import (
 from sampan.dialects import Codec, Limits
 from sampan.errors import Forbidden
 from sampan.memory import Memory
+from sampan.replay import HIT, SHARED, Asked, Replays
 from sampan.routing.catalog import Catalog
 from sampan.routing.router import Router, Trail
 
@@ -59,7 +60,9 @@ class Parts:
     keepalive: float
     judge: Judge | None = None
     ledger: Ledger | None = None
+    replays: Replays | None = None
     trace: Callable[[Incoming], Span | None] | None = None
+    traces_confined: bool = False
     keep_content: Callable[[str, Incoming, Actor | None, bytes], str] | None = None
     """Keeps what was asked and answered, as the configuration wants it; returns what it is kept under."""
 
@@ -76,6 +79,7 @@ class Story:
         self.rule = ""
         self.unseen: Ruling | None = None
         self.cache = ""
+        self.asked: Asked | None = None
         self.sent = 0
         self.receipt = ""
         self.incoming = incoming
@@ -117,6 +121,11 @@ class Story:
         self.close("ok", 200, usage=event.usage)
         return Answer(200, (JSON, *event.headers, *self.headers()), body)
 
+    @property
+    def replayed(self) -> bool:
+        """Whether the answer was kept, or another's."""
+        return self.cache in (HIT, SHARED)
+
     def rules(self, ruling: Ruling | None) -> None:
         """What policy and residency say of the call; nobody else has seen it yet."""
         call = self.call
@@ -126,6 +135,10 @@ class Story:
         self.unseen = ruling if ruling.unseen else None
         _set(call, "confined", ruling.confined)
         _set(call, "masked", ruling.masked)
+        if ruling.confined and self.span is not None and not self.parts.traces_confined:
+            # Not even that it was asked is told outside; engines are told not to trace it either.
+            _set(call, "trace", self.span.traceparent[:-2] + "00")
+            self.span = None
 
     def answering(self, headers: tuple[tuple[str, str], ...]) -> None:
         """The first content is here, with what the upstream's client has to say about it."""
@@ -151,7 +164,8 @@ class Story:
         content = ""
         if self._said is not None and parts.keep_content is not None:
             content = parts.keep_content(self.id, self.incoming, actor, b"".join(self._said))
-        usage = _NOTHING if usage is None else usage
+        if usage is None or self.replayed:
+            usage = _NOTHING  # nobody was asked
         key = ("", "") if actor is None else (actor.key_id, actor.name)
         place = ("", "") if actor is None else (actor.department, actor.user)
         asked = ("", "") if call is None else (call.operation, call.model[:200])
@@ -196,8 +210,8 @@ class Story:
             return 0.0
         target = self.trail.target
         own = target is not None and target.location is Location.LOCAL
-        hit = self.cache in ("hit", "shared")
-        return lease.settle(Spent(usage, self.sent, target, now - self._began if own and not hit else 0.0, hit))
+        seconds = now - self._began if own and not self.replayed else 0.0
+        return lease.settle(Spent(usage, self.sent, target, seconds, self.replayed))
 
 
 def fit(plan: tuple[Target, ...], call: Call) -> tuple[Target, ...]:

@@ -88,7 +88,7 @@ HEAD = '[upstreams.up]\ndialect = "anthropic"\nbase_url = "http://a:1"\n'
     [
         ('[server]\nlisten = "x"\nkeepalive = "5"', "line 3: server.keepalive: must be a number, not '5'"),
         ("[server]\n\nlimit = 5", "line 3: server.limit: is no setting. Known here: attempts, batch_calls"),
-        ("[sever]", "line 1: sever: is no setting. Known here: breaker, engines"),
+        ("[sever]", "line 1: sever: is no setting. Known here: audit, breaker"),
         ("x = 1", "line 1: x: is no setting"),
         ("[server]\nattempts = 0", "line 2: server.attempts: must be at least 1, not 0"),
         ("[server]\nattempts = true", "line 2: server.attempts: must be a whole number, not True"),
@@ -102,8 +102,7 @@ HEAD = '[upstreams.up]\ndialect = "anthropic"\nbase_url = "http://a:1"\n'
         ('[server]\npublic_url = "example.org"', "line 2: server.public_url: must be a URL"),
         ('[server]\nlog_level = "loud"', "line 2: server.log_level: must be debug, info, warning or error"),
         ("server = 5", "line 1: server: must be a table, not int"),
-        ('[storage]\nobjects = "s3://b"', "line 2: storage.objects: only `folder` can be used in this version"),
-        ('[storage]\ndatabase = "postgresql://x"', "storage.database: only `sqlite`"),
+        ('[storage]\ndatabase = "postgresql://x"', "line 2: storage.database: must be `sqlite`, or a URL such as"),
         ("upstreams = 5", "line 1: upstreams: must be a table"),
         ('[upstreams.up]\nbase_url = "http://a"', "line 1: upstreams.up: needs `dialect`: Wire format"),
         (

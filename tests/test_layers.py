@@ -21,8 +21,8 @@ STORES = {"storage"}
 ROOMS = {"edge", "routing", "upstreams", "governance", "media", "knowledge", "releases"}
 
 PARTS = {
-    *("pipeline", "story", "memory", "batches", "network", "reloading", "console", "drill"),
-    *("supervisor", "ports", "processes", "promoting"),
+    *("pipeline", "story", "replay", "memory", "batches", "network", "reloading", "console", "drill"),
+    *("backing", "senses", "governing", "warming", "engine_room", "supervisor", "ports", "processes", "promoting"),
 }
 
 ALLOWED: dict[str, set[str]] = {
@@ -34,13 +34,19 @@ ALLOWED: dict[str, set[str]] = {
     "batches": NOUNS | CODECS | STORES,
     "memory": NOUNS | CODECS | STORES,
     **{
-        room: NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"memory"}
+        room: NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"memory", "replay"}
         for room in ("story", "console", "drill")
     },
-    "pipeline": NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"memory", "story"},
+    "pipeline": NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"memory", "replay", "story"},
+    "replay": NOUNS | CODECS | STORES | {"routing"},
+    "senses": NOUNS | CODECS,
+    "governing": NOUNS | CODECS | STORES | ROOMS,
+    "backing": NOUNS | CODECS | STORES,
+    "warming": NOUNS,
     "ports": NOUNS,
     "supervisor": NOUNS | CODECS | {"ports"},
     "processes": NOUNS | CODECS | {"releases", "supervisor"},
+    "engine_room": NOUNS | CODECS | STORES | {"processes", "promoting", "releases", "routing", "supervisor"},
     "promoting": NOUNS | CODECS | STORES | {"routing", "supervisor"},
     "engines": NOUNS | CODECS,
     "reloading": NOUNS | CODECS | STORES,

@@ -119,8 +119,12 @@ class House:
         return await self.run("/v1/messages", body, Anthropic(), key)
 
     async def run(self, path: str, body: bytes, codec: Codec, key: str = "good") -> Answer:
-        incoming = Incoming("POST", path, "", {"x-api-key": key, "content-type": "application/json"}, body)
-        return await self.pipeline.run(incoming, codec)
+        return await self.send(body, {"x-api-key": key, "content-type": "application/json"}, path, codec)
+
+    async def send(
+        self, body: bytes, headers: dict[str, str], path: str = "/v1/messages", codec: Codec | None = None
+    ) -> Answer:
+        return await self.pipeline.run(Incoming("POST", path, "", headers, body), codec or Anthropic())
 
     @property
     def record(self) -> Record:

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sampan.config.audit import AuditSettings, SinkSettings, check_audit
+from sampan.config.database import check_database
+from sampan.config.edge import CorsSettings, TlsSettings, check_edge
+from sampan.config.egress import Egress, EgressSettings, check_egress
 from sampan.config.engines import ENGINE_KINDS, check_engine, engine_flags
+from sampan.config.identity import IdentitySettings, IssuerSettings, RoleSettings, check_identity
+from sampan.config.objects import check_objects
+from sampan.config.policy import PolicySettings, ResidencySettings, RuleSettings, check_policy
+from sampan.config.quota import LimitSettings, PriceSettings, QuotaSettings, check_quota
 from sampan.config.reading import Source, TableReader
 from sampan.config.settings import (
     CHAT_SERVERS,
@@ -34,6 +42,7 @@ from sampan.config.settings import (
     StorageSettings,
     UpstreamSettings,
 )
+from sampan.config.telemetry import check_telemetry
 from sampan.core import Continuing, Dialect, Location, Operation, Tier
 from sampan.errors import ConfigError
 
@@ -47,17 +56,32 @@ __all__ = [
     "SECTIONS",
     "SERVER_KIND",
     "TALK",
+    "AuditSettings",
     "BreakerSettings",
     "ClockSettings",
     "Config",
+    "CorsSettings",
+    "Egress",
+    "EgressSettings",
     "EngineSettings",
+    "IdentitySettings",
+    "IssuerSettings",
+    "LimitSettings",
     "MediaSettings",
     "ModelSettings",
+    "PolicySettings",
+    "PriceSettings",
     "ProbeSettings",
+    "QuotaSettings",
     "ReleaseSettings",
+    "ResidencySettings",
+    "RoleSettings",
     "RouteSettings",
+    "RuleSettings",
     "ServerSettings",
+    "SinkSettings",
     "StorageSettings",
+    "TlsSettings",
     "UpstreamSettings",
     "cloud",
     "default",
@@ -91,11 +115,11 @@ def split_listen(listen: str) -> tuple[str, int]:
 
 def _check(config: Config, source: Source) -> Config:
     """What no single value can know: that names exist, that dialects fit, that stores are ones we have."""
-    for name, known in (("database", "sqlite"), ("objects", "folder")):
-        if getattr(config.storage, name) != known:
-            raise source.error(("storage", name), f"only `{known}` can be used in this version")
+    check_objects(config.storage, source)
+    check_database(config.storage.database, source)
     if config.storage.state != "memory":
         _check_state(config.storage.state, source)
+    check_telemetry(config.telemetry, source)
     if config.server.log_level not in ("debug", "info", "warning", "error"):
         raise source.error(("server", "log_level"), "must be debug, info, warning or error")
     _check_places(config, source)
@@ -113,6 +137,12 @@ def _check(config: Config, source: Source) -> Config:
         _check_route(route, ("routes", str(index)), dialects, source)
     if not all(0 < share <= 1 for share in config.releases.shares):
         raise source.error(("releases", "shares"), "a share of the calls is more than 0 and at most 1")
+    check_egress(config, source)
+    check_audit(config.audit, source)
+    check_edge(config.tls, config.cors, config.server.trusted_proxies, source)
+    check_quota(config.limits, config.quota, source)
+    check_policy(config.rules, config.policy, config.residency, source)
+    check_identity(config.identity, config.roles, source)
     return config
 
 

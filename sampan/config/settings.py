@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sampan.config.audit import AuditSettings, SinkSettings
+from sampan.config.cache import CacheSettings
 from sampan.config.declare import required, setting
+from sampan.config.edge import CorsSettings, TlsSettings
+from sampan.config.egress import EgressSettings
+from sampan.config.identity import ConsoleSettings, IdentitySettings, IssuerSettings, RoleSettings
+from sampan.config.policy import PolicySettings, ResidencySettings, RuleSettings
+from sampan.config.quota import LimitSettings, PriceSettings, QuotaSettings
+from sampan.config.telemetry import TelemetrySettings
 from sampan.core import Dialect, Location, Operation, Tier
 
 MEBIBYTE = 1024 * 1024
@@ -43,6 +51,24 @@ class ServerSettings:
         "Seconds that a connection may be silent between two requests, or take nothing of an answer.",
         minimum=0.05,
     )
+    body_rate: int = setting(
+        128, "Bytes a second that a body must bring on average, from its tenth second on; 0: any.", minimum=0
+    )
+    connections: int = setting(16384, "Connections of callers that may be open at once.", minimum=1)
+    connections_per_address: int | None = setting(
+        None, "Of these, those of one address or IPv6 /64. Default 256; from this machine itself any.", minimum=1
+    )
+    connections_per_second: int | None = setting(
+        None, "New ones of one address in a second. Default 100; from this machine itself any.", minimum=1
+    )
+    guesses_per_minute: int | None = setting(
+        None,
+        "Wrong keys of one address in a minute before it is refused for a while. Default 60; from this machine any.",
+        minimum=1,
+    )
+    trusted_proxies: list[str] = setting(
+        [], "Networks of reverse proxies, such as `10.0.0.0/8`, whose `X-Forwarded-For` says who asks."
+    )
     keepalive: float = setting(
         10.0, "Seconds of waiting for the first content after which a stream gets an SSE comment.", minimum=0.05
     )
@@ -60,8 +86,18 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    database: str = setting("sqlite", "Where keys and records are kept: `sqlite`.")
-    objects: str = setting("folder", "Where artifacts are kept: `folder`.")
+    database: str = setting(
+        "sqlite", "Where keys and records are kept: `sqlite`, or `postgresql://user:password@host:port/name`."
+    )
+    objects: str = setting(
+        "folder",
+        "Where artifacts are kept: `folder`, or `s3://bucket/prefix?endpoint=http://host:port&region=us-east-1`.",
+    )
+    access_key: str = setting("", "Access key of the S3 store. Empty: AWS_ACCESS_KEY_ID of the environment.")
+    secret_key: str = setting("", "Secret key of the S3 store. Empty: AWS_SECRET_ACCESS_KEY of the environment.")
+    links: str = setting(
+        "gateway", "What artifact links lead to: `gateway`, or `store` for links that an S3 store answers itself."
+    )
     state: str = setting(
         "memory", "Where breakers are kept: `memory`, or `redis://user:password@host:port/db` to share them."
     )
@@ -224,6 +260,9 @@ class RouteSettings:
     model: str = required("Public model name, or a pattern with * and ?.")
     operations: list[Operation] = required("Operations it serves.")
     targets: list[str] = required("`upstream` or `upstream:model`, best first.")
+    cache: bool = setting(False, "Keep answers and give them again to the same question of the same department.")
+    cache_seconds: float = setting(0.0, "Seconds that they are kept. 0: as `[cache]` says.", minimum=0)
+    cache_shared: bool = setting(False, "Give them to other departments, too.")
     hedge: bool = setting(False, "Ask a local target too, where the first content is later than usual.")
 
 
@@ -237,7 +276,21 @@ class Config:
     breaker: BreakerSettings = setting(BreakerSettings(), "When a sick target is left alone.")
     probes: ProbeSettings = setting(ProbeSettings(), "How an outage is seen before a caller meets it.")
     media: MediaSettings = setting(MediaSettings(), "How pictures, PDFs and links are made fit for a target.")
+    cache: CacheSettings = setting(CacheSettings(), "How many answers are kept, and how long.")
+    audit: AuditSettings = setting(AuditSettings(), "How the records of calls are sealed, kept and delivered.")
     releases: ReleaseSettings = setting(ReleaseSettings(), "How models are fetched and promoted.")
+    tls: TlsSettings = setting(TlsSettings(), "Who we are: one's own certificate.")
+    cors: CorsSettings = setting(CorsSettings(), "Pages of other origins that may ask us from a browser.")
+    egress: EgressSettings = setting(EgressSettings(), "What may be connected to.")
+    quota: QuotaSettings = setting(QuotaSettings(), "What all limits and prices share.")
+    limits: list[LimitSettings] = setting([], "Who may spend how much.")
+    prices: list[PriceSettings] = setting([], "What answers cost.")
+    identity: IdentitySettings = setting(IdentitySettings(), "Who is believed, and how.")
+    telemetry: TelemetrySettings = setting(TelemetrySettings(), "What is told of calls, and where to.")
+    roles: Mapping[str, RoleSettings] = setting({}, "Roles of one's own.")
+    policy: PolicySettings = setting(PolicySettings(), "What all rules share.")
+    rules: list[RuleSettings] = setting([], "Who may ask what, and what may leave.")
+    residency: ResidencySettings = setting(ResidencySettings(), "What may not leave the house.")
 
 
 SECTIONS = {
@@ -250,5 +303,22 @@ SECTIONS = {
     "breaker": BreakerSettings,
     "probes": ProbeSettings,
     "media": MediaSettings,
+    "cache": CacheSettings,
+    "audit": AuditSettings,
+    "audit.sinks": SinkSettings,
     "releases": ReleaseSettings,
+    "tls": TlsSettings,
+    "cors": CorsSettings,
+    "egress": EgressSettings,
+    "quota": QuotaSettings,
+    "limits": LimitSettings,
+    "prices": PriceSettings,
+    "identity": IdentitySettings,
+    "identity.issuers": IssuerSettings,
+    "identity.console": ConsoleSettings,
+    "telemetry": TelemetrySettings,
+    "roles": RoleSettings,
+    "policy": PolicySettings,
+    "rules": RuleSettings,
+    "residency": ResidencySettings,
 }

@@ -21,7 +21,8 @@ from sampan.storage.batches import Asked, Batch, Batches, Status
 PATH = "/v1/messages/batches"
 SIZE_LIMIT = 256 * 1024 * 1024
 REQUEST_LIMIT = 100_000
-HEADERS = ("anthropic-version", "anthropic-beta")  # what a request of a batch is run with, as if it had come alone
+# What a request of a batch is run with, as if it had come alone.
+HEADERS = ("anthropic-version", "anthropic-beta", "x-sampan-residency", "x-sampan-collection")
 LINES = 64  # results that are read at a time
 
 _BATCH = re.compile(r"/v1/messages/batches/([A-Za-z0-9_-]{1,64})(/cancel|/results)?")

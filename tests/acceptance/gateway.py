@@ -28,7 +28,7 @@ T = TypeVar("T")
 TALK, DRAW = '"text", "vision"', '"generate", "edit"'
 QUICK = "[breaker]\ndelay = 1\n[probes]\ninterval = 3600\ntimeout = 1\n"
 KEY = "sk-sampan-acceptance-0123456789abcdefghijklmnop"
-SOON = 30.0  # seconds; only a test that fails waits this long
+SOON = 60.0  # seconds; only a test that fails waits this long
 
 
 def eventually(look: Callable[[], T], within: float = SOON, what: str = "") -> T:
