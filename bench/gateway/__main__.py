@@ -120,7 +120,8 @@ def wait_for_port(port: int) -> None:
 
 
 @contextlib.contextmanager
-def sampan(folder: Path, upstream: int) -> Iterator[Contender]:
+def sampan(folder: Path, upstream: int, name: str = "sampan", more: str = "", **env: str) -> Iterator[Contender]:
+    """`more` is further configuration, `env` further environment variables of the process."""
     port = free_port()
     path = folder / "sampan.toml"
     path.write_text(f"""
@@ -136,11 +137,11 @@ probe = "tcp"
 model = "claude-*"
 operations = ["text", "vision"]
 targets = ["cloud"]
-""")
+{more}""")
     command = [sys.executable, "-m", "sampan", "serve", "--config", str(path)]
-    with process(command, GATEWAY_CORE, SAMPAN_ADMIN_KEY=KEY) as started:
+    with process(command, GATEWAY_CORE, SAMPAN_ADMIN_KEY=KEY, **env) as started:
         wait_until_up(f"http://127.0.0.1:{port}/health")
-        yield Contender("sampan", port, started.pid)
+        yield Contender(name, port, started.pid)
 
 
 def load(contender: Contender, kind: str, calls: int, connections: int = 32, rate: float = 0) -> dict[str, float]:
