@@ -14,9 +14,7 @@ LOG_FORMATS = ("auto", "logfmt", "json")
 
 @dataclass(frozen=True, slots=True)
 class TelemetrySettings:
-    traces: str = setting(
-        "", "OTLP endpoint over HTTP for traces, such as `http://collector:4318`. Empty: none."
-    )
+    traces: str = setting("", "OTLP endpoint over HTTP for traces, such as `http://collector:4318`. Empty: none.")
     sample: float = setting(1.0, "Share of the calls that are traced, where their caller does not say.", minimum=0)
     headers: Mapping[str, str] = setting({}, "Headers that the endpoint wants, a key among them.")
     service: str = setting("sampan", "Name of this gateway in traces.")

@@ -17,7 +17,7 @@ import logging
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -31,8 +31,8 @@ from sampan.storage.tables import QUOTA_JOURNALS, QUOTA_SPENT
 CAPACITY = 4 << 20
 """Bytes of the journal: about 25,000 calls that charge two pots each."""
 
-LINGER = 0.2
-"""Seconds that the folding thread lets entries gather after the first."""
+LINGER = 1.0
+"""Seconds that the folding thread lets entries gather after the first; the journal keeps them meanwhile."""
 
 KEEP_MINUTES, KEEP = 86_400, 40 * 86_400
 """Seconds that ended windows are kept: those of minutes, and the others. Clocks that go back find theirs again."""
@@ -176,6 +176,51 @@ class Books:
                 entries.append(Entry(SETTLED, 0, ()))
         return Group(tuple(entries), tuple(places), end)
 
+    def fold_next(self) -> int:
+        """`group`, `fold` and `release` in one, where nobody else has to hear of it: how many entries that were.
+
+        Amounts are added up by the names of pots as they lie there, and each name is read once.
+        """
+        spool = self._spool
+        if spool is None:
+            return 0
+        place = spool.head
+        payloads, end = spool.entries(_GROUP)
+        named: dict[bytes, int] = {}
+        for payload in payloads:
+            place += 8 + len(payload)
+            if place > self._folded:
+                self._add(payload, named)
+        sums: dict[Pot, int] = {}
+        for name, amount in named.items():
+            try:
+                pot = Pot(*_decode(name))
+            except msgspec.MsgspecError as error:
+                self._log.error("an entry of the quota journal cannot be read: %s", error)
+            else:
+                sums[pot] = sums.get(pot, 0) + amount
+        if end > self._folded:
+            self._store(sums, end)
+        self.release(Group((), (), end))
+        return len(payloads)
+
+    def _add(self, payload: bytes, named: dict[bytes, int]) -> None:
+        """As `unpack`, of which it knows the form, without making an entry."""
+        at, size = _ENTRY.size, len(payload)
+        if size < at or payload[0] != SETTLED:
+            self._log.error("an entry of the quota journal cannot be read: it has %d bytes", size)
+            return
+        while at < size:
+            start = at + _SIZE.size
+            end = start + int.from_bytes(payload[at:start], "little")
+            amount = payload[end : end + _AMOUNT.size]
+            if len(amount) < _AMOUNT.size:
+                self._log.error("an entry of the quota journal cannot be read: it ends too early")
+                return
+            name = payload[start:end]
+            named[name] = named.get(name, 0) + int.from_bytes(amount, "little", signed=True)
+            at = end + _AMOUNT.size
+
     def fold(self, group: Group) -> dict[Pot, int]:
         """Adds to the table what it has not of a group, and returns how much that is. Raises `ConfigError`.
 
@@ -187,17 +232,21 @@ class Books:
         for entry, place in zip(group.entries, group.places, strict=True):
             for pot, amount in entry.charges if place > self._folded else ():
                 sums[pot] = sums.get(pot, 0) + amount
+        self._store(sums, group.end)
+        return sums
+
+    def _store(self, sums: Mapping[Pot, int], end: int) -> None:
+        """What was added up, and how far that goes in the journal, in one transaction. Raises `ConfigError`."""
         primary = ["node", "meter", "pot", "since"]
         with self._database.write() as connection:
-            statement = upsert(connection, QUOTA_JOURNALS).values(node=self.node, position=group.end)
-            changed = {"position": group.end}
+            statement = upsert(connection, QUOTA_JOURNALS).values(node=self.node, position=end)
+            changed = {"position": end}
             connection.execute(statement.on_conflict_do_update(index_elements=["node"], set_=changed))
             for pot, amount in sums.items():
                 insertion = upsert(connection, QUOTA_SPENT).values(node=self.node, spent=amount, **pot._asdict())
                 more = {"spent": QUOTA_SPENT.c.spent + insertion.excluded.spent}
                 connection.execute(insertion.on_conflict_do_update(index_elements=primary, set_=more))
-        self._folded = group.end
-        return sums
+        self._folded = end
 
     def release(self, group: Group) -> None:
         """Gives the journal's room back: the group is safe in the table, and wherever else it has to be."""
@@ -319,10 +368,7 @@ class Folder:
                 self._wake.set()
 
     def _fold(self) -> int:
-        group = self._books.group()
-        if group.entries:
-            self._books.fold(group)
-            self._books.release(group)
+        count = self._books.fold_next()
         with self._idle:
             self._idle.notify_all()
-        return len(group.entries)
+        return count
