@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from sampan import config
+from sampan.config.verbs import ConfigOption, load
 from sampan.errors import ConfigError
 from sampan.storage import backup
 from sampan.storage.backup import Manifest, Parts, Place, Tell
@@ -24,12 +25,6 @@ from sampan.storage.objects import open_store
 from sampan.storage.records import Records
 
 T = TypeVar("T")
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", envvar="SAMPAN_CONFIG", help="Configuration file. Default: ./sampan.toml if it is there."
-    ),
-]
 
 
 def backup_verb(
@@ -42,7 +37,7 @@ def backup_verb(
         manifest = _shown(lambda tell: asyncio.to_thread(backup.verify, file, tell))
     else:
         backup.check_free(file)
-        with _place(_load(path)) as place:
+        with _place(load(path)) as place:
             manifest = _shown(lambda tell: backup.write(place, file, tell))
     _tell(manifest, file)
 
@@ -52,7 +47,7 @@ def restore_verb(
     path: ConfigOption = None,
 ) -> None:
     """Verifies a backup and puts it where the configuration says, which must be empty; the gateway must not run."""
-    loaded = _load(path)
+    loaded = load(path)
     with _still(Path(loaded.server.data)), _place(loaded) as place:
         manifest = _shown(lambda tell: backup.restore(file, place, tell))
         print(f"restored into {place.database.place}")
@@ -64,7 +59,7 @@ def move_verb(
     path: ConfigOption = None,
 ) -> None:
     """Copies everything to where another configuration keeps it, which must be empty; the gateway must not run."""
-    source, target = _load(path), config.load(to)
+    source, target = load(path), config.load(to)
     here, there = _where(source), _where(target)
     if here == there:
         raise ConfigError(f"{to} keeps everything where it is already")
@@ -78,12 +73,6 @@ def move_verb(
         where = f" in {new.database.place}" if parts.tables else ""
         print(f"{moved.rows:,} rows{where} and {moved.objects:,} objects were copied; nothing was removed here")
     print(f"Start the gateway with {to}, and keep what is here until you have looked around.")
-
-
-def _load(path: Path | None) -> config.Config:
-    if path is None and Path("sampan.toml").is_file():
-        path = Path("sampan.toml")
-    return config.load(path)
 
 
 def _where(loaded: config.Config) -> tuple[str, str]:

@@ -18,7 +18,8 @@ from rich.table import Table
 
 from sampan import __version__, backing, config
 from sampan.app import App, catalog_of, serve
-from sampan.drill.orders import Orders, as_options, send
+from sampan.config.verbs import ConfigOption, as_options, find
+from sampan.drill.orders import Orders, send
 from sampan.errors import CallError, ConfigError
 from sampan.governance.audit_verbs import audit_cli
 from sampan.governance.people_verbs import departments_cli, keys_cli, roles_cli, users_cli
@@ -53,13 +54,6 @@ cli.command("restore")(backing.restore_verb)
 cli.command("move")(backing.move_verb)
 cli.command("migrate")(migrate)
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", envvar="SAMPAN_CONFIG", help="Configuration file. Default: ./sampan.toml if it is there."
-    ),
-]
-
 
 def main() -> None:
     """Runs a verb; an error that was raised on purpose is a sentence and status 1, never a stack trace."""
@@ -75,8 +69,7 @@ def _fail(message: str) -> NoReturn:
 
 
 def _load(path: Path | None) -> tuple[config.Config, Path | None]:
-    if path is None and Path("sampan.toml").is_file():
-        path = Path("sampan.toml")
+    path = find(path)
     return config.load(path), path
 
 
@@ -199,7 +192,7 @@ def engine(
 
 
 @cli.command("drill")
-@as_options
+@as_options(Orders)
 def drill(orders: Orders) -> None:
     """Rehearses outages of every cloud with stand-ins and prints a scorecard; status 1 where a promise was broken."""
     send(orders)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_type_hints
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
@@ -57,22 +56,6 @@ class Orders:
     listen: Annotated[str, _option(help="Where the stand-in listens for the gateway at --url.")] = "127.0.0.1:9900"
     real: Annotated[bool, _option("--real", help="Ask the real clouds while they are to be well: it costs.")] = False
     listing: Annotated[bool, _option("--list", help="Names all faults and starts nothing.")] = False
-
-
-def as_options(act: Callable[[Orders], None]) -> Callable[..., None]:
-    """A function for typer whose parameters are the fields of `Orders`: more than a function should write out."""
-    hints = get_type_hints(Orders, include_extras=True)
-    parameters = []
-    for each in fields(Orders):
-        default = each.default if each.default_factory is MISSING else each.default_factory()
-        parameters.append(Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=hints[each.name]))
-
-    def verb(**given: Any) -> None:
-        act(Orders(**given))
-
-    verb.__doc__ = act.__doc__
-    verb.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    return verb
 
 
 def send(orders: Orders) -> NoReturn:

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from inspect import Parameter, Signature
-from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
+from sampan.config.verbs import ConfigOption, JsonOption
 from sampan.errors import ConfigError
 from sampan.storage.records import Wanted
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", envvar="SAMPAN_CONFIG", help="Configuration file. Default: ./sampan.toml if it is there."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Which records are looked for."""
 
-    since: Annotated[str, typer.Option(help="Only calls that started then or later: Unix time, or 2026-11-22T08:00.")]
-    until: Annotated[str, typer.Option(help="Only calls that started before.")]
-    id: Annotated[str, typer.Option(help="How the request id begins.")]
-    key: Annotated[str, typer.Option(help="Id or name of the key.")]
-    department: Annotated[str, typer.Option(help="Its name.")]
-    user: Annotated[str, typer.Option(help="Their name.")]
-    model: Annotated[str, typer.Option(help="The model that was asked for.")]
-    upstream: Annotated[str, typer.Option(help="Who answered.")]
-    outcome: Annotated[str, typer.Option(help="ok, rejected, refused, failed, interrupted or left.")]
-    operation: Annotated[str, typer.Option(help="text, vision, generate, edit or embed.")]
-    tier: Annotated[str, typer.Option(help="cloud, local or degraded.")]
-    rule: Annotated[str, typer.Option(help="The rule that decided.")]
-    node: Annotated[str, typer.Option(help="The node that recorded it.")]
-    confined: Annotated[bool, typer.Option("--confined", help="Only calls that could not leave the house.")]
-    config: ConfigOption
+    since: Annotated[str, typer.Option(help="Only calls that started then or later: Unix time or 2026-11-22T08.")] = ""
+    until: Annotated[str, typer.Option(help="Only calls that started before.")] = ""
+    id: Annotated[str, typer.Option(help="How the request id begins.")] = ""
+    key: Annotated[str, typer.Option(help="Id or name of the key.")] = ""
+    department: Annotated[str, typer.Option(help="Its name.")] = ""
+    user: Annotated[str, typer.Option(help="Their name.")] = ""
+    model: Annotated[str, typer.Option(help="The model that was asked for.")] = ""
+    upstream: Annotated[str, typer.Option(help="Who answered.")] = ""
+    outcome: Annotated[str, typer.Option(help="ok, rejected, refused, failed, interrupted or left.")] = ""
+    operation: Annotated[str, typer.Option(help="text, vision, generate, edit or embed.")] = ""
+    tier: Annotated[str, typer.Option(help="cloud, local or degraded.")] = ""
+    rule: Annotated[str, typer.Option(help="The rule that decided.")] = ""
+    node: Annotated[str, typer.Option(help="The node that recorded it.")] = ""
+    confined: Annotated[bool, typer.Option("--confined", help="Only calls that could not leave the house.")] = False
+    config: ConfigOption = None
 
     def wanted(self) -> Wanted:
         """The same for the records. Raises `ConfigError` for a time that is none."""
@@ -55,42 +45,19 @@ class Filters:
 class ListOrders(Filters):
     """Which records to list, and how."""
 
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest first.")]
-    after: Annotated[str, typer.Option(help="Only those after this request id, where the last list ended.")]
-    as_json: JsonOption
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest first.")] = 50
+    after: Annotated[str, typer.Option(help="Only those after this request id, where the last list ended.")] = ""
+    as_json: JsonOption = False
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOrders(Filters):
     """Which records to export, and how."""
 
-    format: Annotated[str, typer.Option(help="jsonl or csv.")]
+    format: Annotated[str, typer.Option(help="jsonl or csv.")] = "jsonl"
     proof: Annotated[
         bool, typer.Option("--proof", help="With seals and without gaps, to be verified; takes no filter but --since.")
-    ]
-
-
-_DEFAULTS: dict[str, Any] = {"limit": 50, "format": "jsonl", "confined": False, "proof": False, "as_json": False}
-
-
-def as_options(kind: type[Any]) -> Callable[[Callable[[Any], None]], Callable[..., None]]:
-    """Makes a verb of a function that takes one of the above: each field is an option of it."""
-    hints = get_type_hints(kind, include_extras=True)
-    parameters = []
-    for each in fields(kind):
-        assert each.default is MISSING
-        default = None if each.name == "config" else _DEFAULTS.get(each.name, "")
-        parameters.append(Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=hints[each.name]))
-
-    def decorate(act: Callable[[Any], None]) -> Callable[..., None]:
-        def verb(**given: Any) -> None:
-            act(kind(**given))
-
-        verb.__doc__ = act.__doc__
-        verb.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-        return verb
-
-    return decorate
+    ] = False
 
 
 def read_time(text: str) -> float | None:

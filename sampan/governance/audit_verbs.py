@@ -19,17 +19,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from sampan import config
+from sampan.config.verbs import ConfigOption, JsonOption, as_options, load
 from sampan.errors import ConfigError
 from sampan.governance.audit_check import Findings
 from sampan.governance.audit_content import make_pair, read_private, unseal
 from sampan.governance.audit_export import json_line, lines, story
 from sampan.governance.audit_orders import (
-    ConfigOption,
     ExportOrders,
-    JsonOption,
     ListOrders,
-    as_options,
     read_time,
 )
 from sampan.governance.audit_verify import Progress as Told
@@ -57,9 +54,7 @@ class Archive:
 
 
 def _open(path: Path | None) -> Archive:
-    if path is None and Path("sampan.toml").is_file():
-        path = Path("sampan.toml")
-    loaded = config.load(path)
+    loaded = load(path)
     database = Database(Path(loaded.server.data), loaded.storage.database)
     records = Records(database)
     return Archive(database.folder, records, Evidence(database, records.node))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -17,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sampan import config
+from sampan.config.verbs import ConfigOption, JsonOption, as_options, load
 from sampan.core import Permission
 from sampan.errors import ConfigError, InvalidRequest
 from sampan.governance.roles import BUILT_IN, union
@@ -31,13 +30,6 @@ departments_cli = typer.Typer(no_args_is_help=True, help="Adds departments, and 
 users_cli = typer.Typer(no_args_is_help=True, help="Adds users, and switches them off and on.")
 roles_cli = typer.Typer(no_args_is_help=True, help="Lists roles, and makes some of one's own.")
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", envvar="SAMPAN_CONFIG", help="Configuration file. Default: ./sampan.toml if it is there."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 KeyArgument = Annotated[str, typer.Argument(help="Its id, or the beginning of the key as `list` shows it.")]
 
 
@@ -63,9 +55,7 @@ class Register:
 
 
 def _open(path: Path | None) -> Register:
-    if path is None and Path("sampan.toml").is_file():
-        path = Path("sampan.toml")
-    loaded = config.load(path)
+    loaded = load(path)
     database = Database(Path(loaded.server.data), loaded.storage.database)
     configured = {name: role.permissions for name, role in loaded.roles.items()}
     return Register(Keys(database), People(database), Statutes(database), configured)
@@ -91,25 +81,8 @@ class KeyOrders:
     config: ConfigOption = None
 
 
-def _as_options(act: Callable[[KeyOrders], None]) -> Callable[..., None]:
-    """Makes a function of orders a verb whose parameters are their fields: more than a function should write out."""
-    hints = get_type_hints(KeyOrders, include_extras=True)
-    parameters = []
-    for each in fields(KeyOrders):
-        default = each.default if each.default_factory is MISSING else each.default_factory()
-        default = Parameter.empty if default is MISSING else default
-        parameters.append(Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=hints[each.name]))
-
-    def verb(**given: Any) -> None:
-        act(KeyOrders(**given))
-
-    verb.__doc__ = act.__doc__
-    verb.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    return verb
-
-
 @keys_cli.command("create")
-@_as_options
+@as_options(KeyOrders)
 def key_create(orders: KeyOrders) -> None:
     """Makes a key and prints it once, alone on standard output."""
     register = _open(orders.config)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -17,13 +16,13 @@ from rich.table import Table
 
 from sampan import config
 from sampan.config.policy import RuleSettings
+from sampan.config.verbs import ConfigOption, JsonOption, as_options, load
 from sampan.core import Actor, Call, Dialect, Operation, Target
 from sampan.dialects import Limits
 from sampan.errors import InvalidRequest
 from sampan.governance.explaining import Explainer, Question, in_words
 from sampan.governance.identity import Beside, Identity
 from sampan.governance.judging import KIND, Code, PolicyJudge
-from sampan.governance.people_verbs import ConfigOption, JsonOption
 from sampan.governance.policy import read_rule, tell_rule
 from sampan.storage.db import Database
 from sampan.storage.keys import Keys
@@ -59,22 +58,6 @@ class ExplainOrders:
     config: ConfigOption = None
 
 
-def _as_options(act: Callable[[ExplainOrders], None]) -> Callable[..., None]:
-    """Makes a function of orders a verb whose parameters are their fields: more than a function should write out."""
-    hints = get_type_hints(ExplainOrders, include_extras=True)
-    parameters = [
-        Parameter(each.name, Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
-        for each in fields(ExplainOrders)
-    ]
-
-    def verb(**given: Any) -> None:
-        act(ExplainOrders(**given))
-
-    verb.__doc__ = act.__doc__
-    verb.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    return verb
-
-
 def make_policy_cli(plan_of: PlanOf) -> typer.Typer:
     """The verbs; `plan_of` gives the routes of a configuration."""
     cli = typer.Typer(no_args_is_help=True, help="Lists and changes rules, and explains what they say of a call.")
@@ -83,10 +66,10 @@ def make_policy_cli(plan_of: PlanOf) -> typer.Typer:
     cli.command("remove")(remove_rule)
 
     @cli.command("explain")
-    @_as_options
+    @as_options(ExplainOrders)
     def explain(orders: ExplainOrders) -> None:
         """Says which rules concern a call, what is decided, and where the call might go; asks nobody."""
-        loaded = _load(orders.config)
+        loaded = load(orders.config)
         database = _database(loaded)
         judge = PolicyJudge(_code(loaded), Statutes(database))
         find = _finder(database, loaded)
@@ -102,7 +85,7 @@ def make_policy_cli(plan_of: PlanOf) -> typer.Typer:
 
 def list_rules(path: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Lists the rules in force: the configuration's, and the stored ones."""
-    loaded = _load(path)
+    loaded = load(path)
     stored = Statutes(_database(loaded)).list(KIND)
     rules = [(tell_rule(rule), "configuration") for rule in loaded.rules]
     rules += [({"name": each.id, **each.body}, _day(each.updated)) for each in stored]
@@ -123,7 +106,7 @@ def set_rule(
     path: ConfigOption = None,
 ) -> None:
     """Stores a rule, in the place of a stored one of the same name."""
-    loaded = _load(path)
+    loaded = load(path)
     _check_own(loaded, name)
     try:
         body = msgspec.json.decode(rule, type=dict[str, Any])
@@ -135,7 +118,7 @@ def set_rule(
 
 def remove_rule(name: NameArgument, path: ConfigOption = None) -> None:
     """Takes a stored rule away."""
-    loaded = _load(path)
+    loaded = load(path)
     _check_own(loaded, name)
     Statutes(_database(loaded)).remove(KIND, name)
     print(f"{name}: gone within a second")
@@ -146,12 +129,6 @@ def body_of(rule: RuleSettings) -> dict[str, Any]:
     body = tell_rule(rule)
     del body["name"]
     return body
-
-
-def _load(path: Path | None) -> config.Config:
-    if path is None and Path("sampan.toml").is_file():
-        path = Path("sampan.toml")
-    return config.load(path)
 
 
 def _database(loaded: config.Config) -> Database:

@@ -17,8 +17,8 @@ from sqlalchemy import func, select
 
 from sampan import config
 from sampan.config.quota import read_zone
+from sampan.config.verbs import ConfigOption, JsonOption, load
 from sampan.errors import InvalidRequest
-from sampan.governance.people_verbs import ConfigOption, JsonOption
 from sampan.governance.quota_clock import window
 from sampan.governance.quota_scope import SCOPES, Limit, units
 from sampan.governance.quota_sources import KIND
@@ -47,9 +47,7 @@ class _Opened:
 
 
 def _open(path: Path | None) -> _Opened:
-    if path is None and Path("sampan.toml").is_file():
-        path = Path("sampan.toml")
-    loaded = config.load(path)
+    loaded = load(path)
     database = Database(Path(loaded.server.data), loaded.storage.database)
     return _Opened(loaded, database, Statutes(database))
 

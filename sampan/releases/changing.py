@@ -23,10 +23,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from sampan import config
 from sampan.config import Config, EngineSettings
+from sampan.config.verbs import ConfigOption, JsonOption, load
 from sampan.errors import ConfigError
-from sampan.releases.orders import ConfigOption, JsonOption
 from sampan.releases.standing import AS_NAMED, check_promotable, in_words, loads, resolve
 from sampan.releases.store import Store
 from sampan.storage.db import Database, is_there
@@ -138,9 +137,7 @@ def standings(loaded: Config) -> dict[str, str]:
 
 @contextmanager
 def _house(name: str, path: Path | None) -> Iterator[_House]:
-    if path is None and Path("sampan.toml").is_file():
-        path = Path("sampan.toml")
-    loaded = config.load(path)
+    loaded = load(path)
     engine = loaded.engines.get(name)
     if engine is None:
         raise ConfigError(f"there is no engine {name!r}. There are: {', '.join(sorted(loaded.engines)) or 'none'}")

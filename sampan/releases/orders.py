@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
-from inspect import Parameter, Signature
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from sampan.config.verbs import ConfigOption, JsonOption
 from sampan.releases.wheels import TORCH
 
 Orders = TypeVar("Orders")
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", envvar="SAMPAN_CONFIG", help="Configuration file. Default: ./sampan.toml if it is there."
-    ),
-]
 JobsOption = Annotated[int, typer.Option(min=1, max=32, help="Files at once.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 def _option(*names: str, help: str, **more: Any) -> Any:
@@ -64,26 +56,3 @@ class BundleOrders:
         Path | None, _option(help="Ed25519 key in PEM to sign with. Default: bundle-key.pem in the data folder.")
     ] = None
     config: ConfigOption = None
-
-
-def as_options(kind: type[Orders]) -> Callable[[Callable[[Orders], None]], Callable[..., None]]:
-    """Makes a function of orders a verb whose parameters are their fields: more than a function should write out."""
-
-    def decorate(act: Callable[[Orders], None]) -> Callable[..., None]:
-        hints = get_type_hints(kind, include_extras=True)
-        parameters = []
-        for each in fields(kind):  # type: ignore[arg-type]
-            default = each.default if each.default_factory is MISSING else each.default_factory()
-            default = Parameter.empty if default is MISSING else default
-            parameters.append(
-                Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=hints[each.name])
-            )
-
-        def verb(**given: Any) -> None:
-            act(kind(**given))
-
-        verb.__doc__ = act.__doc__
-        verb.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-        return verb
-
-    return decorate

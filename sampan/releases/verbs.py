@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sampan import config
+from sampan.config.verbs import ConfigOption, JsonOption, as_options, load
 from sampan.releases import bundle as bundles
 from sampan.releases import changing
 from sampan.releases.choice import Wanted
@@ -26,7 +27,7 @@ from sampan.releases.fetch import Fetcher
 from sampan.releases.hub import Hub, HuggingFace, ModelScope
 from sampan.releases.install import Refused, in_words, read_key
 from sampan.releases.names import ReleaseError, check_name
-from sampan.releases.orders import BundleOrders, ConfigOption, FetchOrders, JobsOption, JsonOption, as_options
+from sampan.releases.orders import BundleOrders, FetchOrders, JobsOption
 from sampan.releases.progress import watching
 from sampan.releases.signing import KEY_FILE, house_signer, read_signer
 from sampan.releases.standing import loads
@@ -46,21 +47,15 @@ for _verb in (changing.promote, changing.rollback, changing.history):
 _HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
-def _load(path: Path | None) -> config.Config:
-    if path is None and Path("sampan.toml").is_file():
-        path = Path("sampan.toml")
-    return config.load(path)
-
-
 def _store(path: Path | None) -> Store:
-    return Store(Path(_load(path).server.data))
+    return Store(Path(load(path).server.data))
 
 
 @models_cli.command("fetch")
 @as_options(FetchOrders)
 def fetch(orders: FetchOrders) -> None:
     """Fetches a model, pinned by its revision and verified; the same command goes on with what is half here."""
-    loaded = _load(orders.config)
+    loaded = load(orders.config)
     wanted = Wanted(tuple(orders.include), tuple(orders.exclude), orders.allow_pickle)
     check_name(orders.name)
     try:
@@ -95,7 +90,7 @@ def _hub(source: str, settings: config.ReleaseSettings, wire: Wire, environ: Map
 @models_cli.command("list")
 def list_verb(path: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Lists the models that are here, and which engine of the configuration uses which."""
-    loaded = _load(path)
+    loaded = load(path)
     store = Store(Path(loaded.server.data))
     table = Table("name", "revision", "size", "from", "licence", "fetched", "used by")
     for release in store.list():
@@ -167,7 +162,7 @@ def remove(
     path: ConfigOption = None,
 ) -> None:
     """Takes a release off the disk."""
-    loaded = _load(path)
+    loaded = load(path)
     store = Store(Path(loaded.server.data))
     found = [each for each in store.list() if each.name == check_name(name)]
     chosen = [each for each in found if each.revision.startswith(revision)]
@@ -184,7 +179,7 @@ def remove(
 @as_options(BundleOrders)
 def bundle(orders: BundleOrders) -> None:
     """Makes one signed file that installs on a machine without a network."""
-    data = Path(_load(orders.config).server.data)
+    data = Path(load(orders.config).server.data)
     store = Store(data)
     pairs = [each.partition("@") for each in orders.names]
     releases = [store.find(name, revision) for name, _, revision in pairs]
@@ -226,7 +221,7 @@ def install_verb(
     path: ConfigOption = None,
 ) -> None:
     """Takes the models of a bundle into a house that runs Sampan already."""
-    data = Path(_load(path).server.data)
+    data = Path(load(path).server.data)
     if not trust and not (data / KEY_FILE).is_file():
         raise ReleaseError("--trust has to say whose bundle this is: the public key that `models bundle` printed.")
     try:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sampan import config
+from sampan.config.verbs import ConfigOption, load
 from sampan.errors import ConfigError
 from sampan.storage.db import Database, is_there
 from sampan.storage.releases import server_pid
@@ -19,14 +19,10 @@ from sampan.storage.schema import SCHEMA_VERSION
 def migrate(
     to: Annotated[str, typer.Option("--to", help="Schema to go to: a number, or `newest`.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Goes down without asking.")] = False,
-    path: Annotated[
-        Path | None, typer.Option("--config", "-c", envvar="SAMPAN_CONFIG", help="Configuration file.")
-    ] = None,
+    path: ConfigOption = None,
 ) -> None:
     """Shows which schema the database has; with --to, brings it up or down to another. The start goes up by itself."""
-    if path is None and Path("sampan.toml").is_file():
-        path = Path("sampan.toml")
-    loaded = config.load(path)
+    loaded = load(path)
     data = Path(loaded.server.data)
     if not is_there(data, loaded.storage.database):
         raise ConfigError(f"there is no database in {data}")

@@ -9,8 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from sampan.config.verbs import as_options
 from sampan.drill.drill import run
-from sampan.drill.orders import VARIABLE, Handover, Orders, as_options, received, send
+from sampan.drill.orders import VARIABLE, Handover, Orders, received, send
 from sampan.errors import ConfigError
 
 
@@ -19,7 +20,7 @@ def test_every_option_reaches_the_process_that_follows_it(monkeypatch: pytest.Mo
     handed: dict[str, str] = {}
     monkeypatch.setattr(os, "execve", lambda program, command, environ: handed.update(environ))
     cli = typer.Typer()
-    cli.command()(as_options(send))
+    cli.command()(as_options(Orders)(send))
     words = (
         "-c a.toml --only 500 --only tls --operation text --model claude-*=opus --out o --lang zh --handover continue"
     )
