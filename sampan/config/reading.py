@@ -106,7 +106,10 @@ class TableReader:
                 known = ", ".join(f"`{member.value}`" for member in kind)
                 raise self._source.error(path, f"{raw!r} is not one of {known}") from None
         if kind is float and isinstance(raw, int) and not isinstance(raw, bool):
-            raw = float(raw)
+            try:
+                raw = float(raw)
+            except OverflowError:
+                raise self._source.error(path, "must be a finite number") from None
         if not isinstance(raw, kind) or (kind is int and isinstance(raw, bool)):
             names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
             raise self._source.error(path, f"must be {names[kind]}, not {raw!r}")

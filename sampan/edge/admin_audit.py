@@ -172,6 +172,8 @@ class AuditPages:
 
 def _checked(asked: _NewHold) -> dict[str, Any]:
     """The fields of a hold. Raises `InvalidRequest`; of its name and the order of its times it is for the hold."""
+    if "/" in asked.name:
+        raise InvalidRequest("name: has no `/`, or no path could name it", param="name")
     check_time("since", asked.since)
     check_time("until", asked.until)
     for name in ("department", "reason"):

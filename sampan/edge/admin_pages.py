@@ -54,8 +54,11 @@ def check_time(name: str, seconds: float | None) -> None:
 
 
 def check_place(incoming: Incoming) -> None:
-    """Raises `NotFound` for a path that nothing is called by: a NUL byte in it would upset some databases."""
-    if not incoming.path.isprintable():
+    """Raises `NotFound` for a path that nothing is called by: a NUL byte in it would upset some databases.
+
+    What is PUT gets a name, and hears what is wrong with it.
+    """
+    if incoming.method != "PUT" and not incoming.path.isprintable():
         raise NotFound(f"there is nothing at {incoming.path[:200]!a}")
 
 

@@ -231,7 +231,7 @@ class PeoplePages:
         return page(incoming, fit, lambda each: each.id, self._tell)
 
     async def _key(self, incoming: Incoming, actor: Actor, name: str) -> Answer:
-        return reply(self._tell(await asyncio.to_thread(self._registry.keys.find, name)))
+        return reply(self._tell(await self._exactly(name)))
 
     async def _add_key(self, incoming: Incoming, actor: Actor, name: str) -> Answer:
         new = read(incoming, NewKey)
@@ -257,7 +257,8 @@ class PeoplePages:
         return reply(self._tell(info))
 
     async def _revoke_key(self, incoming: Incoming, actor: Actor, name: str) -> Answer:
-        return reply(self._tell(await self._write(lambda: self._registry.keys.revoke(name))))
+        info = await self._exactly(name)
+        return reply(self._tell(await self._write(lambda: self._registry.keys.revoke(info.id))))
 
     async def _rotate_key(self, incoming: Incoming, actor: Actor, name: str) -> Answer:
         overlap = read(incoming, Rotation).overlap
@@ -267,8 +268,15 @@ class PeoplePages:
 
     async def _mine(self, actor: Actor, name: str) -> KeyInfo:
         """A key that allows no more than its changer may: the new secret of an admin's key is an admin's key."""
-        info = await asyncio.to_thread(self._registry.keys.find, name)
+        info = await self._exactly(name)
         self._grant(actor, self._registry.permissions(info.role, info.user))
+        return info
+
+    async def _exactly(self, name: str) -> KeyInfo:
+        """The key of this id. A beginning will do for people at a terminal; here it might revoke somebody else's."""
+        info = await asyncio.to_thread(self._registry.keys.find, name)
+        if info.id != name:
+            raise NotFound("No key has this id. Give all of it.")
         return info
 
     def _tell(self, info: KeyInfo) -> dict[str, Any]:

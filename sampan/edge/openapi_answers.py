@@ -307,9 +307,24 @@ CLAUDE_HEADERS: Mapping[str, Any] = {"request-id": _always(_ID)}
 ANSWER_HEADERS: Mapping[str, Any] = {
     **_WHO,
     "x-sampan-receipt": _told("What became of each picture and document: block, SHA-256, pages or patches."),
+    "x-sampan-count": _told("On a count of tokens that no tokenizer made.", enum=["estimated"]),
+    "x-sampan-cache": _told("Where answers are kept: whether this is one of them.", enum=["hit", "shared", "miss"]),
+    "x-sampan-quota": _told("The limit that is nearly spent: `tokens a day; limit=1000; left=90; resets=…`."),
 }
 ERROR_HEADERS: Mapping[str, Any] = {
     "x-sampan-attempts": _ATTEMPTS,
     "x-should-retry": _told("Whether an SDK is to ask again by itself.", enum=["false"]),
-    "retry-after": _told("Seconds, where an upstream or a breaker named a time."),
+    "retry-after": _told("Seconds, where an upstream, a breaker or a limit named a time."),
+}
+LATER_HEADERS: Mapping[str, Any] = {"request-id": _ID, **ERROR_HEADERS}
+"""Of a 429: what is refused by its address alone has no id."""
+
+PICTURE_HEADERS: Mapping[str, Any] = {
+    **PAGE_HEADERS,
+    "accept-ranges": _always(_told("Ranges of bytes can be asked for.", enum=["bytes"])),
+    "etag": _always(_told("SHA-256 of all of it.", pattern='^"[0-9a-f]{64}"$')),
+    "cache-control": _always(_told("For as long as the link is good.")),
+}
+PART_HEADERS: Mapping[str, Any] = {
+    "content-range": _always(_told("`bytes 0-1023/4096`, or `bytes */4096` where there is nothing.", pattern="^bytes "))
 }

@@ -343,6 +343,18 @@ def place(name: str, pattern: str, description: str) -> Schema:
 
 VERSION = header("anthropic-version", "The caller speaks Anthropic's dialect; on shared paths this is how it is known.")
 BETA = header("anthropic-beta", "Handed on to upstreams of the same dialect.")
+GOVERNED: tuple[Schema, ...] = (
+    {
+        **header("x-sampan-residency", "The call may not leave the house. Nothing can be demanded but this."),
+        "schema": texts("local"),
+    },
+    header(
+        "x-sampan-collection", "The collection that the call is about, as rules know it; several with commas between."
+    ),
+    header("cache-control", "`no-cache` asks anew where answers are kept, `no-store` keeps nothing of this call."),
+)
+"""What any call may say of itself."""
+
 PAGES: Mapping[str, tuple[Schema, ...]] = {
     "models": (
         query("limit", whole(1, 1000), "Anthropic's dialect."),

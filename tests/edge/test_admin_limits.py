@@ -98,6 +98,8 @@ async def test_what_is_wrong_is_named(office: Office) -> None:
     assert (await office.ask("GET", "/admin/v1/usage?by=hair"))[0] == 400
     assert (await office.ask("GET", "/admin/v1/usage?month=November"))[0] == 400
     assert (await office.ask("GET", "/admin/v1/usage?colour=red"))[0] == 400
+    assert (await office.ask("GET", "/admin/v1/usage?department=%00"))[0] == 400
+    assert (await office.ask("DELETE", "/admin/v1/limits/a\0"))[0] == 404
 
 
 async def test_who_may_ask(office: Office) -> None:

@@ -94,6 +94,8 @@ async def test_records_are_listed_found_and_told(house: House) -> None:
         ("/admin/v1/audit", "limit=0", 400, "limit: must be 1 to 200"),
         ("/admin/v1/audit", "after=req_9", 400, "no record 'req_9'"),
         ("/admin/v1/audit", "model=%00", 400, "holds a NUL"),
+        ("/admin/v1/audit", "after=%00", 400, "holds a NUL"),
+        ("/admin/v1/audit/req\0", "", 404, "there is nothing at"),
         ("/admin/v1/audit/req_9", "", 404, "no record 'req_9'"),
         ("/admin/v1/audit/export", "format=xml", 400, "must be one of jsonl, csv, proof"),
         ("/admin/v1/audit/export", "format=proof&model=x", 400, "proof goes with since alone"),
@@ -134,6 +136,8 @@ async def test_exports_come_as_streams(house: House) -> None:
 async def test_a_check_runs_aside_and_tells_what_it_found(house: House) -> None:
     pages = house.pages()
     assert await get(pages, "/admin/v1/audit/verify") == (200, {"state": "never"})
+    assert await get(pages, "/admin/v1/audit/verify", method="HEAD") == (200, {"state": "never"})
+    assert pages._checking is None
     status, said = await get(pages, "/admin/v1/audit/verify", method="POST", actor=AUDITOR)
     assert (status, said["state"]) == (202, "running")
     assert pages._checking is not None
@@ -152,10 +156,17 @@ async def test_records_are_held_and_let_go(house: House) -> None:
     body = json.dumps({"name": "case 7", "department": "d1", "until": 1e9}).encode()
     status, said = await get(pages, "/admin/v1/audit/holds", method="POST", body=body)
     assert (status, said["name"], said["since"]) == (201, "case 7", None)
-    status, said = await get(pages, "/admin/v1/audit/holds", method="POST", body=b'{"name": "x", "colour": 1}')
-    assert status == 400
+    for wrong in (
+        '"name": "x", "colour": 1',
+        '"name": "a/b"',
+        '"name": "x", "since": -1e300',
+        '"name": "x", "reason": "\\u0000"',
+    ):
+        status, said = await get(pages, "/admin/v1/audit/holds", method="POST", body=b"{%b}" % wrong.encode())
+        assert status == 400, wrong
     _, said = await get(pages, "/admin/v1/audit/holds", actor=AUDITOR)
     assert [each["name"] for each in said["data"]] == ["case 7"]
+    assert (await get(pages, "/admin/v1/audit/holds", method="HEAD", actor=AUDITOR))[0] == 200
     status, _ = await get(pages, "/admin/v1/audit/holds/case 7", method="DELETE")
     assert status == 204
     status, said = await get(pages, "/admin/v1/audit/holds/case 7", method="DELETE")

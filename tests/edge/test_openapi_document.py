@@ -6,13 +6,15 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import jsonschema_rs
 import msgspec
 import pytest
 
 from sampan import errors
+from sampan.config.policy import RuleSettings
+from sampan.config.quota import LimitSettings
 from sampan.core import Incoming
 from sampan.dialects import Codec, Limits
 from sampan.dialects.anthropic import Anthropic
@@ -21,14 +23,36 @@ from sampan.dialects.openai_embeddings import OpenAIEmbeddings
 from sampan.dialects.openai_images import OpenAIImages
 from sampan.dialects.openai_responses import OpenAIResponses
 from sampan.edge import openapi
+from sampan.edge.admin_audit import AuditPages
+from sampan.edge.admin_limits import LimitPages
+from sampan.edge.admin_people import (
+    DepartmentPatch,
+    KeyPatch,
+    NewDepartment,
+    NewKey,
+    NewRole,
+    NewUser,
+    PeoplePages,
+    RolePatch,
+    Rotation,
+    UserPatch,
+)
+from sampan.edge.admin_rules import RulesPages
 from sampan.edge.batches import BatchesPages
 from sampan.edge.door import CHAT, EMBEDDINGS, IMAGES, MESSAGES, RESPONSES
 from sampan.edge.files import FilesPages
 from sampan.edge.responses import ResponsesPages
+from sampan.edge.sign_in import SignInPages
+from sampan.governance.audit_export import COLUMNS
+from sampan.governance.explaining import Question
 from sampan.storage.batches import Batches
 from sampan.storage.db import Database
+from sampan.storage.evidence import Hold
 from sampan.storage.files import Files
+from sampan.storage.keys import KeyInfo
 from sampan.storage.objects import Objects
+from sampan.storage.people import Department, User
+from sampan.storage.records import Wanted
 from sampan.storage.responses import Responses
 from sampan.upstreams.faults import REQUEST_STATUSES
 from tests.edge.house import House, ask, opened
@@ -36,6 +60,9 @@ from tests.edge.house import House, ask, opened
 EDGE = Path(openapi.__file__).parent
 DESCRIBED: Mapping[str, Any] = openapi.description("9.9")
 METHODS = ("get", "post", "delete", "put", "patch")
+UNASKED: Any = None
+"""In the place of what pages need to answer."""
+
 CODECS: tuple[tuple[tuple[str, ...], Codec], ...] = (
     (MESSAGES, Anthropic()),
     (CHAT, OpenAIChat()),
@@ -80,12 +107,16 @@ def house(tmp_path: Path) -> House:
     objects = Objects(database, lambda: 0.0)
     files = FilesPages(Files(database, objects, lambda: 0.0), lambda: 0.0)
     batches = BatchesPages(Batches(database, lambda: 0.0), lambda: None)
-    return House(tmp_path, shelves=((files, 9), (batches, 9), (ResponsesPages(Responses(database)), 9)))
+    shelves = (
+        *(files, batches, ResponsesPages(Responses(database))),
+        *(PeoplePages(UNASKED), RulesPages(UNASKED), LimitPages(UNASKED), AuditPages(UNASKED)),
+    )
+    return House(tmp_path, shelves=[(each, 9) for each in shelves], foyers=(SignInPages(UNASKED),))
 
 
 async def methods_of(port: int, path: str) -> set[str]:
     """What the door takes at a path, `HEAD` aside."""
-    reply = await ask(port, "PATCH", path)
+    reply = await ask(port, "TRACE", path)
     if reply.status == 404:
         return set()
     return {each.lower() for each in reply.headers["allow"].split(", ")} - {"head"}
@@ -104,10 +135,11 @@ async def test_every_path_of_the_door_is_described_with_its_methods_and_no_other
 
 
 def patterns() -> Iterator[tuple[re.Pattern[str], dict[str, Any]]]:
-    """The paths with a name in them; those of models and pictures go on to the end."""
+    """The paths with a name in them; those of models and pictures go on to the end, and who is governed may be 李."""
     for path, told in DESCRIBED["paths"].items():
         if "{" in path:
             rest = ".+" if path.startswith(("/v1/models/", "/artifacts/")) else "[A-Za-z0-9_-]+"
+            rest = "[^/]+" if path.startswith("/admin/") else rest
             yield re.compile(re.sub(r"\{\w+\}", rest, path)), told
 
 
@@ -236,3 +268,54 @@ async def test_a_page_that_is_refused_early_has_its_id_too(house: House) -> None
         reply = await ask(port, "POST", "/v1/models", headers, b"x" * 100_000)
         assert reply.status == 413 and reply.headers["request-id"] == reply.headers["x-request-id"]
         assert msgspec.json.decode(reply.body)["request_id"] == reply.headers["request-id"]
+
+
+STRUCTS: Mapping[str, type] = {
+    "DepartmentNew": NewDepartment,
+    "DepartmentChange": DepartmentPatch,
+    "UserNew": NewUser,
+    "UserChange": UserPatch,
+    "KeyNew": NewKey,
+    "KeyChange": KeyPatch,
+    "KeyRotation": Rotation,
+    "RoleNew": NewRole,
+    "RoleChange": RolePatch,
+    "RuleBody": RuleSettings,
+    "LimitBody": LimitSettings,
+    "Question": Question,
+    "Hold": Hold,
+    "Department": Department,
+    "User": User,
+}
+COUNTED = {"users", "keys"}
+"""What is told of a department beside what is stored of it."""
+
+
+@pytest.mark.parametrize("schema", STRUCTS)
+def test_what_is_governed_is_described_with_all_its_fields(schema: str) -> None:
+    kind, told = STRUCTS[schema], DESCRIBED["components"]["schemas"][schema]
+    names = set(get_type_hints(kind))
+    assert set(told["properties"]) - (COUNTED if schema == "Department" else set()) == names
+    assert set(told.get("required", ())) <= names
+
+
+def test_a_key_is_described_with_all_that_is_told_of_it() -> None:
+    told = set(DESCRIBED["components"]["schemas"]["Key"]["required"])
+    assert told == {*get_type_hints(KeyInfo), "state", "permissions"}
+
+
+def test_every_filter_of_records_and_every_field_of_one_is_described() -> None:
+    filters = set(Wanted.__struct_fields__)
+    for path, more in (("/admin/v1/audit", {"limit", "after"}), ("/admin/v1/audit/export", {"format"})):
+        told = DESCRIBED["paths"][path]["get"]["parameters"]
+        assert {each["name"] for each in told if each["in"] == "query"} == filters | more, path
+    assert set(DESCRIBED["components"]["schemas"]["Record"]["required"]) == set(COLUMNS)
+
+
+def test_what_changes_something_needs_a_word_of_the_session_and_what_is_read_does_not() -> None:
+    for path, method, told in operations():
+        if path.startswith("/admin/"):
+            asked_for_csrf = any("Csrf" in each for each in told.get("security", DESCRIBED["security"]))
+            assert asked_for_csrf is (method != "get"), path
+            assert {"401", "403", "429", "500"} <= set(told["responses"]), path
+            assert "requestBody" not in told or {"400", "413"} <= set(told["responses"]), path

@@ -45,7 +45,7 @@ class House:
 
     async def ask(self, method: str, path: str, body: Any = None, actor: Actor = ADMIN) -> Any:
         path, _, query = path.partition("?")
-        sent = b"" if body is None else msgspec.json.encode(body)
+        sent = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         answer = await self.pages.handle(Incoming(method, unquote(path), query, {}, sent), actor)
         assert isinstance(answer.body, bytes) and answer.status == 200
         return msgspec.json.decode(answer.body)
@@ -99,6 +99,7 @@ async def test_the_configurations_rules_are_shown_and_left_alone(house: House) -
         ({"effect": "deny", "hours": ["x"]}, "hours"),
         ({"effect": "deny", "name": "other"}, "name"),
         ({"effect": "deny", "who": []}, "who"),
+        (b'{"effect": "deny", "over_megapixels": 1%b}' % (b"0" * 400), "over_megapixels"),
         ([], None),
     ],
 )
@@ -122,6 +123,7 @@ async def test_questions_are_handed_on(house: House) -> None:
         ("GET", "/admin/v1/rules/a/b", NotFound),
         ("GET", "/admin/v1/rules/", NotFound),
         ("DELETE", "/admin/v1/rules/none", NotFound),
+        ("GET", "/admin/v1/rules/a%00", NotFound),
     ],
 )
 async def test_other_paths_and_methods_are_refused(

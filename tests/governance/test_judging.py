@@ -225,6 +225,8 @@ def test_a_whole_call_may_be_asked_about() -> None:
     [
         ({"key": "key_1", "role": "admin", "model": "m"}, "key: says department, role and user itself"),
         ({"model": "m", "at": "noon"}, "at: 'noon' is no time"),
+        ({"model": "m", "at": 1e300}, "at: must lie between 1970 and 9999"),
+        ({"model": "m", "at": "9999-12-31T23:59"}, "at: must lie between 1970 and 9999"),
         ({}, "model: name a model"),
         ({"body": {"messages": []}}, "model: Field required"),
     ],
