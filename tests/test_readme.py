@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -18,9 +22,13 @@ READMES = ("README.md", "README.en.md")
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("readme")
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[tuple[str, str]]:
     """The URL and the first key that a fresh start prints, once it says that it is ready."""
-    folder = tmp_path_factory.mktemp("readme")
     (folder / "sampan.toml").write_text('[server]\nlisten = "127.0.0.1:0"\n')
     environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     server = subprocess.Popen(
@@ -68,6 +76,38 @@ def test_the_examples_answer_when_pasted(name: str, served: tuple[str, str]) -> 
     assert link.startswith(f"{url}/artifacts/")
     with urlopen(link) as picture:
         assert picture.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def commands(name: str) -> list[list[str]]:
+    """What is to be typed beside a running gateway."""
+    typed = re.findall(r"^\.venv/bin/sampan (.+)$", (ROOT / name).read_text(), re.MULTILINE)
+    return [shlex.split(each) for each in typed]
+
+
+def ask_for(pictures: int, key: str, url: str) -> int:
+    body = json.dumps({"model": "chatgpt-image-latest", "prompt": "a red cat", "n": pictures}).encode()
+    head = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    try:
+        with urlopen(Request(f"{url}/v1/images/generations", body, head)) as answer:
+            return int(answer.status)
+    except HTTPError as refused:
+        return refused.code
+
+
+def test_the_verbs_do_what_is_said_beside_a_running_gateway(served: tuple[str, str], folder: Path) -> None:
+    said = {}
+    assert len(commands("README.md")) >= 10
+    assert commands("README.md") == commands("README.en.md")
+    for words in commands("README.md"):
+        order = [sys.executable, "-m", "sampan", *words]
+        done = subprocess.run(order, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+        said[" ".join(words[:2])] = done.stdout
+    assert "It may go to: reader (local)\n" in said["policy explain"]
+    assert said["audit verify"].endswith("Nothing was changed.\n")
+    assert zipfile.is_zipfile(folder / "sampan-backup.zip")
+    key = said["key create"].strip()
+    assert [ask_for(pictures, key, served[0]) for pictures in (1, 10)] == [200, 429]
 
 
 @pytest.mark.parametrize("name", READMES)
