@@ -267,7 +267,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     picture and document: block, SHA-256, pages or patches. `rule` is the policy or residency rule that decided,
     `confined` why it could not leave the house, `cache` is `hit`, `shared` (with an identical call) or `miss` where
     answers are kept, `cost` is in units of the price table's currency, `peer` the caller's address, `content` names
-    what was kept of question and answer.
+    what was kept of question and answer, `masked` is `yes` where identifiers were masked on their way to a cloud.
     """
 
     id: str
@@ -300,6 +300,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     cache: str = ""
     cost: float = 0.0
     content: str = ""
+    masked: str = ""
 
 
 class Prepared(msgspec.Struct, frozen=True):

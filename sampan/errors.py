@@ -49,11 +49,13 @@ class CallError(SampanError):
         """`param` is the path of the field at fault (`messages.0.content`); `retry_after` is in seconds.
 
         `should_retry` False tells SDKs not to ask again by themselves: our own chain is spent already. `details` are
-        Anthropic's `error.details`: an `error_code` by which its SDK knows how to ask instead.
+        Anthropic's `error.details`: an `error_code` by which its SDK knows how to ask instead. Whoever raises it may
+        set `rule`, the name of the rule or limit that says so: it stands in the record.
         """
         super().__init__(message)
         self.message = message
         self.param = param
+        self.rule = ""
         self.retry_after = retry_after
         self.should_retry = should_retry
         self.details = details
@@ -68,10 +70,7 @@ class Unauthenticated(CallError):
 
 
 class Forbidden(CallError):
-    """`rule` is the name of the rule that says so, where one does."""
-
     status, kind = 403, "permission_error"
-    rule = ""
 
 
 class QuotaExceeded(CallError):

@@ -255,8 +255,7 @@ class Pipeline:
 
     def _error(self, story: Story, codec: Codec, error: CallError) -> Answer:
         """An error as a whole answer, with an honest word about asking again."""
-        if isinstance(error, Forbidden):
-            story.rule = error.rule or story.rule
+        story.rule = error.rule or story.rule
         body = codec.error(error, story.id)
         status = codec.status(error)
         story.says(body)

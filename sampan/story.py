@@ -197,6 +197,7 @@ class Story:
             self.cache,
             cost,
             content,
+            "yes" if call is not None and call.masked and not call.confined else "",
         )
         parts.keep_record(record)
         if self.span is not None:

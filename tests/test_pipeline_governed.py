@@ -60,7 +60,9 @@ class Ledger:
 
     def reserve(self, call: Call, actor: Actor, plan: Sequence[Target]) -> Lease:
         if len(self.leases) == self._most:
-            raise QuotaExceeded("limit 'calls' of 1 a day is spent", retry_after=60.0)
+            error = QuotaExceeded("limit 'calls' of 1 a day is spent", retry_after=60.0)
+            error.rule = "limit:calls"
+            raise error
         self.leases.append(Lease())
         return self.leases[-1]
 
@@ -100,6 +102,15 @@ def test_the_quick_way_is_confined_as_well() -> None:
     own.says(WHOLE)
     assert begun.line.answers[0].status == 200
     assert not cloud.asked
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_was_masked_is_told(stream: bool) -> None:
+    upstream = Scripted("a", STREAM if stream else [WHOLE])
+    house = House(upstream, judge=Judge(Ruling("names", masked=True)))
+    await read(await house.ask(stream=stream))
+    assert upstream.asked[0][0].masked
+    assert (house.record.rule, house.record.masked) == ("names", "yes")
 
 
 async def test_a_forbidden_call_asks_nobody() -> None:
@@ -144,6 +155,7 @@ async def test_what_was_answered_is_charged_once(stream: bool, waits: bool) -> N
     refused = await house.ask()
     assert refused.status == 429
     assert dict(refused.headers)["retry-after"] == "60"
+    assert house.records[-1].rule == "limit:calls"
 
 
 async def test_the_quick_way_reserves_once_also_where_it_fails() -> None:

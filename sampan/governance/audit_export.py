@@ -156,6 +156,8 @@ def story(entry: Entry) -> str:
     lines += [f"Media:     {part}" for part in record.receipt.split(";") if part]
     lines.append(f"Rule:      {record.rule or 'none decided'}")
     lines.append(f"Confined:  {record.confined or 'no: it might leave the house'}")
+    if record.masked:
+        lines.append("Masked:    what identifies people was masked on the way to a cloud")
     lines.append(f"Content:   {record.content or 'none was kept'}")
     lines.append(f"Chain:     node {entry.node}, record {entry.number:,}, hash {entry.hash}")
     return "\n".join(lines)

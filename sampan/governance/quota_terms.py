@@ -79,6 +79,11 @@ class Terms:
     def exceeded(self, full: Sequence[Full], now: float) -> QuotaExceeded:
         """What a caller hears: of several limits the one that is closed longest."""
         worst = max(full, key=lambda each: (each.wanted > each.limit.most, each.until))
+        error = self._refusal(worst, now)
+        error.rule = f"limit:{worst.limit.settings.name}"
+        return error
+
+    def _refusal(self, worst: Full, now: float) -> QuotaExceeded:
         settings, limit = worst.limit.settings, worst.limit
         whose = f" ({worst.pot.replace(',', ', ')})" if worst.pot else ""
         if settings.what is Measure.CONCURRENCY:

@@ -55,7 +55,7 @@ def test_the_canonical_form_of_a_record_is_what_the_manual_says() -> None:
     """Written out by hand from the specification of MessagePack: nobody may change the form without noticing."""
     one = Record(
         *("req_1", 1.5, "k", "", "anthropic", "text", "m", True, "ok", 200, "", "up", "cloud", "up=ok"),
-        *(1, 200, 70_000, -1, 1 << 33, 0.0, 2.25, "", "病案室", "", "", "", "", "", 0.5, ""),
+        *(1, 200, 70_000, -1, 1 << 33, 0.0, 2.25, "", "病案室", "", "", "", "", "", 0.5, "", "yes"),
     )
 
     def text(value: str) -> bytes:
@@ -65,17 +65,17 @@ def test_the_canonical_form_of_a_record_is_what_the_manual_says() -> None:
         return b"\xcb" + struct.pack(">d", value)
 
     expected = b"\x93" + text("sampan-record-1") + text(NODE) + b"\x07"
-    expected += b"\xdc\x00\x1e" + text("req_1") + real(1.5) + text("k") + text("") + text("anthropic") + text("text")
+    expected += b"\xdc\x00\x1f" + text("req_1") + real(1.5) + text("k") + text("") + text("anthropic") + text("text")
     expected += text("m") + b"\xc3" + text("ok") + b"\xcc\xc8" + text("") + text("up") + text("cloud") + text("up=ok")
     expected += b"\x01" + b"\xcc\xc8" + b"\xce\x00\x01\x11\x70" + b"\xff" + b"\xcf\x00\x00\x00\x02\x00\x00\x00\x00"
-    expected += real(0.0) + real(2.25) + text("") + text("病案室") + text("") * 5 + real(0.5) + text("")
+    expected += real(0.0) + real(2.25) + text("") + text("病案室") + text("") * 5 + real(0.5) + text("") + text("yes")
     assert canonical(NODE, 7, one) == expected
     assert link(START, NODE, 7, one) == hashlib.sha256(bytes(32) + expected).digest()
 
 
 def test_the_fields_of_the_first_form_stay_as_they_are() -> None:
-    assert len(Record.__struct_fields__) == 30
-    assert hashlib.sha256(",".join(Record.__struct_fields__).encode()).hexdigest()[:16] == "2345ec75af26e73a"
+    assert len(Record.__struct_fields__) == 31
+    assert hashlib.sha256(",".join(Record.__struct_fields__).encode()).hexdigest()[:16] == "80d06ed063eb0cd6"
 
 
 def test_records_are_numbered_without_a_gap_and_each_is_bound_to_the_one_before(

@@ -9,7 +9,7 @@ revision = "0004"
 down_revision = "0003"
 
 KEYS = ("kind", "department", "user", "networks", "previous")
-RECORDS = ("department", "user", "peer", "rule", "confined", "cache", "content", "node", "hash")
+RECORDS = ("department", "user", "peer", "rule", "confined", "cache", "content", "masked", "node", "hash")
 INDEXES = {
     "records_department": "department",
     "records_user": "user",
