@@ -431,7 +431,8 @@ class App:
                 await asyncio.to_thread(self._responses.sweep)
                 swept = await self.objects.sweep(days, time.time())
                 if swept:
-                    log.info("%d artifacts older than %g days were removed", swept, days)
+                    old = f"were older than {days:g} days, or " if days else ""
+                    log.info("%d artifacts were removed: they %swere deleted, or nobody knew them", swept, old)
             except (OSError, ConfigError) as error:
                 log.error("what is old could not be removed: %s", error)
             await asyncio.sleep(SWEEP_EVERY)

@@ -14,13 +14,13 @@ import typer
 import uvloop
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from sampan import __version__, backing, config
 from sampan.app import App, catalog_of, serve
-from sampan.config.verbs import ConfigOption, as_options, find
+from sampan.config.verbs import ConfigOption, as_options, find, print_table
 from sampan.drill.orders import Orders, send
 from sampan.errors import CallError, ConfigError
+from sampan.governance import inventory
 from sampan.governance.audit_verbs import audit_cli
 from sampan.governance.people_verbs import departments_cli, keys_cli, roles_cli, users_cli
 from sampan.governance.policy_verbs import make_policy_cli
@@ -157,26 +157,24 @@ def check(path: ConfigOption = None) -> None:
     if loaded.releases.golden:
         golden.read(Path(loaded.releases.golden))
     console = Console()
-    console.print(f"{escape(str(path or 'embedded defaults'))}: [bold green]ok[/]")
-    table = Table("model", "operations", "targets, best first", title="Routes", title_justify="left")
-    for route in loaded.routes:
-        operations = ", ".join(op.value for op in route.operations)
-        table.add_row(escape(route.model), operations, escape(" → ".join(route.targets)))
-    console.print(table)
-    table = Table("name", "dialect", "where", "key", title="Upstreams", title_justify="left")
-    for name, upstream in loaded.upstreams.items():
-        table.add_row(name, upstream.dialect.value, escape(upstream.base_url), "set" if upstream.api_key else "none")
+    console.print(f"{escape(str(path or 'embedded defaults'))}: [bold green]ok[/]", soft_wrap=True)
+    rows = [(route.model, ", ".join(route.operations), " → ".join(route.targets)) for route in loaded.routes]
+    print_table(("model", "operations", "targets, best first"), rows, whole=("model",), title="Routes")
+    asked = [(name, each.dialect, each.base_url, each.api_key) for name, each in loaded.upstreams.items()]
     for name, engine in loaded.engines.items():
-        key = "set" if engine.api_key else "none"
-        table.add_row(name, engine.speaks.value, escape(engine.url or f"engine {engine.kind}"), key)
-    console.print(table)
-    hosts = escape(", ".join(loaded.egress.hosts)) or "any: [egress] hosts is empty"
+        asked.append((name, engine.speaks, engine.url or f"engine {engine.kind}", engine.api_key))
+    keyed = [(name, dialect.value, where, "set" if key else "none") for name, dialect, where, key in asked]
+    print_table(("name", "dialect", "where", "key"), keyed, whole=("name",), title="Upstreams")
+    hosts = escape(", ".join(loaded.egress.hosts) or "any: [egress] hosts is empty")
     console.print(f"May be connected to: {hosts}", soft_wrap=True)
-    table = Table("name", "kind", "model", "release in force", title="Engines", title_justify="left")
     in_force = standings(loaded)
-    for name, engine in loaded.engines.items():
-        table.add_row(name, engine.kind, escape(engine.model or "–"), escape(in_force[name]))
-    console.print(table)
+    engines = [(name, engine.kind, engine.model or "–", in_force[name]) for name, engine in loaded.engines.items()]
+    print_table(("name", "kind", "model", "release in force"), engines, whole=("name",), title="Engines")
+    taken = inventory.take(loaded)
+    lines = [(line.what, "" if line.count is None else str(line.count), line.which) for line in taken.lines]
+    print_table(("what", "count", "which"), lines, title="Governance, transport, cache")
+    for note in taken.notes:
+        print(note, file=sys.stderr)
 
 
 @cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sampan.config import Config
-from sampan.core import Actor, Call, Permission, Target
+from sampan.core import Call, Permission, Target
 from sampan.dialects import Limits
 from sampan.edge.admin_audit import Auditing, AuditPages
 from sampan.edge.admin_limits import LimitPages, Till
@@ -22,6 +22,7 @@ from sampan.governance.audit import Audit, Told
 from sampan.governance.audit_export import as_dict, story
 from sampan.governance.cookies import Cookies
 from sampan.governance.detect import Detector
+from sampan.governance.directory import Directory, of_rule
 from sampan.governance.explaining import Explainer, read_question
 from sampan.governance.identity import Beside, Identity
 from sampan.governance.judging import Code, PolicyJudge
@@ -32,6 +33,7 @@ from sampan.governance.quota_desk import Desk, ledger_of
 from sampan.governance.quota_sources import Settings
 from sampan.governance.residency import Senses
 from sampan.governance.tokens import Tokens
+from sampan.storage.chain import Entry
 from sampan.storage.db import Database
 from sampan.storage.keys import Keys
 from sampan.storage.people import People
@@ -75,10 +77,11 @@ class Governance:
             told=surroundings.told,
         )
         # Built once: a verification that runs is not forgotten when the configuration is read again.
-        self._audit_pages = _audit_pages(self.audit)
+        self._audit_pages = _audit_pages(self.audit, lambda entry: story(entry, self.ledger.terms.quota.currency))
         self.tokens = Tokens(config.identity.issuers, fetch=surroundings.outside.fetch)
         beside = Beside(_roles(config), self.tokens, self._statutes, self._sessions, self._cookies)
         self.identity = Identity(keys, time.time, beside)
+        self._directory = Directory(keys.find, lambda: self.identity.facts)
         self.judge = PolicyJudge(_code(config), self._statutes, surroundings.senses)
         self.ledger = ledger_of(database, self._statutes, _settings(config), config.storage.state)
 
@@ -159,27 +162,33 @@ class Governance:
         return PeoplePages(registry)
 
     def _rules_pages(self, config: Config, plan: Callable[[Call], Sequence[Target]], limits: Limits) -> RulesPages:
-        explainer = Explainer(self.judge, self._find, plan, limits)
+        explainer = Explainer(self.judge, self._directory, plan, limits)
         bench = Bench(
             self._statutes,
             lambda: [tell_rule(rule) for rule in config.rules],
             lambda name, sent: body_of(read_rule(name, sent)),
             lambda body: explainer.answer(read_question(body)).told(),
             self.judge.refresh,
+            lambda name, body: self._directory.strangers(of_rule(read_rule(name, body))),
         )
         return RulesPages(bench)
 
     def _limit_pages(self) -> LimitPages:
         desk = Desk(self.ledger, self._statutes, self._database, time.time)
-        return LimitPages(Till(desk.limits, desk.put, desk.remove, self.ledger.renew, desk.configured, desk.report))
+        till = Till(
+            desk.limits,
+            desk.put,
+            desk.remove,
+            self.ledger.renew,
+            desk.configured,
+            desk.report,
+            lambda scope: self._directory.strangers({what: [name] for what, name in scope.items()}),
+        )
+        return LimitPages(till)
 
-    def _find(self, key: str) -> Actor:
-        """The actor of a key, by its id or the beginning of what may be shown of it. Blocks."""
-        return self.identity.find(self._keys.find(key).id)
 
-
-def _audit_pages(audit: Audit) -> AuditPages:
-    return AuditPages(Auditing(audit.records, audit.evidence, as_dict, story, audit.lines, audit.verify))
+def _audit_pages(audit: Audit, told: Callable[[Entry], str]) -> AuditPages:
+    return AuditPages(Auditing(audit.records, audit.evidence, as_dict, told, audit.lines, audit.verify))
 
 
 def _roles(config: Config) -> Mapping[str, Sequence[Permission]]:

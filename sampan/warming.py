@@ -19,6 +19,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sampan.config import Config, split_listen
+from sampan.config.verbs import ConfigOption, load
 from sampan.errors import ConfigError
 
 cache_cli = typer.Typer(no_args_is_help=True, help="Answers that are kept.")
@@ -68,9 +70,10 @@ def _question(path: Path, number: int, line: str) -> Question:
 class Warmer:
     """Asks with `workers` connections at once; what came of each question is counted."""
 
-    def __init__(self, url: str, key: str, workers: int) -> None:
+    def __init__(self, url: str, key: str, workers: int, trust: ssl.SSLContext) -> None:
         self._parts = urlsplit(url)
         self._key = key
+        self._trust = trust
         self._workers = workers
         self._stopped = threading.Event()
         self.told: Counter[str] = Counter()
@@ -103,7 +106,7 @@ class Warmer:
                 status, kept = self._ask(connection, question)
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                self._failed(question, getattr(error, "strerror", None) or type(error).__name__)
+                self._failed(question, _why(error))
             else:
                 if status != 200:
                     self._failed(question, f"status {status}")
@@ -117,39 +120,83 @@ class Warmer:
     def _connect(self) -> http.client.HTTPConnection:
         host, port = self._parts.hostname or "127.0.0.1", self._parts.port
         if self._parts.scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
+            return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=self._trust)
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
 
     def _ask(self, connection: http.client.HTTPConnection, question: Question) -> tuple[int, str]:
         headers = {"anthropic-version": VERSION, "x-api-key": self._key, "content-type": "application/json"}
-        connection.request("POST", question.path, question.body, headers)
+        connection.request("POST", self._parts.path.rstrip("/") + question.path, question.body, headers)
         answer = connection.getresponse()
         answer.read()
         return answer.status, answer.getheader("x-sampan-cache") or ""
 
 
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message}): see --ca and --url"
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def own_url(loaded: Config) -> str:
+    """Where a gateway of this configuration is reached. Raises `ConfigError` where only its process knows."""
+    if loaded.server.public_url:
+        return loaded.server.public_url
+    host, port = split_listen(loaded.server.listen)
+    if not port:
+        raise ConfigError("[server] listen names no port: say with --url where the gateway is")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"{'https' if loaded.tls.certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _check_url(url: str) -> str:
+    """Raises `ConfigError` for what is no URL of a gateway."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ConfigError(f"--url {url[:200]!r}: must be a URL such as https://host:port")
+    return url
+
+
+def _trust(ca: Path | None) -> ssl.SSLContext:
+    """Trusts the authorities of this machine, or those of `ca` alone. Raises `ConfigError`."""
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:  # an SSLError is one
+        raise ConfigError(f"--ca {ca}: cannot be read: {error.strerror or 'it holds no certificate'}") from None
+
+
 @cache_cli.command("warm")
 def warm(
     file: Annotated[Path, typer.Argument(help="Common questions: the body of a call a line, as JSON.")],
-    url: Annotated[str, typer.Option(help="Where the gateway is.")] = "http://127.0.0.1:8000",
-    key: Annotated[str, typer.Option(envvar="SAMPAN_KEY", help="Key to ask with: its department will have them.")] = "",
+    url: Annotated[str, typer.Option(help="Where the gateway is. Default: where the configuration says.")] = "",
+    key: Annotated[
+        str, typer.Option(envvar="SAMPAN_API_KEY", help="Key to ask with: its department will have them.")
+    ] = "",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Questions asked at once.")] = 4,
+    ca: Annotated[
+        Path | None, typer.Option(help="PEM file of the authorities to trust. Default: this machine's.")
+    ] = None,
+    path: ConfigOption = None,
 ) -> None:
     """Asks a running gateway a list of common questions, so that their answers are kept; status 1 where one fails."""
     key = key or os.environ.get("SAMPAN_ADMIN_KEY", "")
     if not key:
-        raise ConfigError("a key is needed: --key, or SAMPAN_KEY")
+        raise ConfigError("a key is needed: --key, or SAMPAN_API_KEY")
+    url, trust = _check_url(url) if url else own_url(load(path)), _trust(ca)
     questions = read_questions(file)
     if not questions:
         raise ConfigError(f"{file} holds no question")
-    warmer = Warmer(url, key, workers)
+    warmer = Warmer(url, key, workers, trust)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         warmer.run(questions, progress)
     told = warmer.told
     failed = len(warmer.failures)
-    print(f"{told['miss']} answers are new, {told['hit'] + told['shared']} were kept already, ", end="")
-    print(f"{told['not kept']} are not kept by their route, {failed} failed")
+    print(f"answers: {told['miss']} new, {told['hit'] + told['shared']} kept already, ", end="")
+    print(f"{told['not kept']} not kept by their route, {failed} failed")
     for failure in warmer.failures[:20]:
         print(f"sampan: {failure}", file=sys.stderr)
     if failed:

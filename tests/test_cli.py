@@ -67,6 +67,86 @@ def test_check_says_what_is_in_force(home: Path, monkeypatch: pytest.MonkeyPatch
     assert "sk-secret" not in said
 
 
+GOVERNED = """
+[[rules]]
+name = "night"
+effect = "deny"
+departments = ["radiolgy", "lab*", "!radiology"]
+keys = ["ward"]
+[[limits]]
+name = "each"
+what = "calls"
+most = 5
+per = "day"
+role = "boss"
+[[prices]]
+upstream = "reader"
+picture = 1.5
+[roles.boss]
+permissions = ["call"]
+[[identity.issuers]]
+issuer = "https://id.example"
+audience = "sampan"
+key = "0123456789abcdef0123456789abcdef"
+[audit]
+days = 90
+[[audit.sinks]]
+name = "siem"
+url = "https://siem.example/in?token=hidden"
+secret = "hidden-0123456789"
+[residency]
+departments = ["icu"]
+[engines.reader]
+kind = "reader"
+[[routes]]
+model = "*"
+operations = ["text"]
+targets = ["reader"]
+cache = true
+"""
+
+
+def test_check_counts_what_governs(home: Path) -> None:
+    said = typed("check")
+    assert "May be connected to: any: [egress] hosts is empty\n" in said
+    assert not (home / "data").exists()
+    (home / "sampan.toml").write_text(GOVERNED)
+    done = RUNNER.invoke(cli, ["check"])
+    assert done.exit_code == 0, done.exception
+    assert done.stderr == "" and not (home / "data").exists()  # who there is, nobody can know yet
+    rows = {}
+    for line in done.stdout.partition("Governance")[2].splitlines():
+        cells = [cell.strip() for cell in line.strip("│┃").split("│")]
+        rows[cells[0]] = cells[1:]
+    for what, count, which in (
+        ("rules", "1", "night"),
+        ("limits", "1", "each"),
+        ("prices", "1", "reader:*"),
+        ("roles of one's own", "1", "boss"),
+        ("issuers of tokens", "1", "https://id.example"),
+        ("TLS", "", "none: plain HTTP"),
+        ("audit", "", "records kept for 90 days; content kept: none"),
+        ("audit sinks", "1", "siem"),
+        ("cached routes", "1", "* (256 MiB)"),
+    ):
+        assert rows[what] == [count, which]
+    assert "hidden" not in done.output and "0123456789" not in done.output
+
+
+def test_check_notes_names_that_nobody_has(home: Path) -> None:
+    (home / "sampan.toml").write_text(GOVERNED)
+    for name in ("radiology", "icu"):
+        typed("department", "add", name)
+    typed("policy", "set", "day [1]", '{"effect": "deny", "users": ["li.wie"]}')
+    done = RUNNER.invoke(cli, ["check"])
+    assert done.exit_code == 0 and "night, day [1] (stored)" in done.stdout
+    assert done.stderr.splitlines() == [
+        "rule 'night': there is no department 'radiolgy' here (a token may still bring it)",
+        "rule 'night': there is no valid key 'ward' here (a token may still bring it)",
+        "stored rule 'day [1]': there is no user 'li.wie' here (a token may still bring it)",
+    ]
+
+
 def test_check_shows_brackets_as_they_are(home: Path) -> None:
     (home / "sampan.toml").write_text(
         '[upstreams.up]\ndialect = "anthropic"\nbase_url = "http://[::1]:8000"\n'

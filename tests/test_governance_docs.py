@@ -44,10 +44,31 @@ def test_every_command_is_taken_and_explains_what_the_page_shows(house: Path) ->
             assert "there is no record" in str(done.exception)
             continue
         assert done.exit_code == 0, f"{command}: {done.output}"
+        if command.startswith(("policy", "limit", "check")):
+            assert done.stderr == "", command  # the page names nobody who is not there
         if command.startswith("policy explain"):
             assert done.stdout == shown
             explained += 1
     assert explained == 2
+
+
+def test_a_misspelt_department_is_told_as_the_page_shows(house: Path) -> None:
+    [told] = re.findall(r"`(there is no department [^`]+)`", PAGE)
+    done = CliRunner().invoke(cli, ["policy", "set", "x", '{"effect": "local", "departments": ["radiolgy"]}'])
+    assert (done.exit_code, done.stderr) == (0, f"x: {told}\n")
+    assert CliRunner().invoke(cli, ["check"]).stderr == f"stored rule 'x': {told}\n"
+
+
+def test_a_user_is_explained_with_department_and_role(house: Path) -> None:
+    runner = CliRunner()
+    for command, _ in typed():
+        if command.startswith(("department", "user", "policy set")):
+            assert runner.invoke(cli, shlex.split(command)).exit_code == 0
+    by_user = runner.invoke(cli, ["policy", "explain", "--user", "li.wei", "--model", "claude-sonnet-5-5"])
+    by_department = runner.invoke(
+        cli, ["policy", "explain", "--department", "radiology", "--model", "claude-sonnet-5-5"]
+    )
+    assert by_user.stdout == by_department.stdout and "may not leave" in by_user.stdout
 
 
 def test_the_names_that_the_page_edits_are_those_of_the_database(house: Path) -> None:

@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "senses": NOUNS | CODECS,
     "governing": NOUNS | CODECS | STORES | ROOMS,
     "backing": NOUNS | CODECS | STORES,
-    "warming": NOUNS,
+    "warming": NOUNS | CODECS,
     "ports": NOUNS,
     "supervisor": NOUNS | CODECS | {"ports"},
     "processes": NOUNS | CODECS | {"releases", "supervisor"},

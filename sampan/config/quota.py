@@ -75,7 +75,7 @@ class PriceSettings:
 
 @dataclass(frozen=True, slots=True)
 class QuotaSettings:
-    time_zone: str = setting("UTC", "Whose days and months: a name such as `Asia/Shanghai`, or `+08:00`.")
+    time_zone: str = setting("Asia/Shanghai", "Whose days and months: a name, or `+08:00`.")
     currency: str = setting("CNY", "What prices are in.")
     answer_tokens: int = setting(
         8192, "Output tokens that are reserved where a caller names no longest answer.", minimum=1

@@ -23,6 +23,7 @@ class Till:
     sent), and `remove` drops it: both block and raise `CallError`. `configured` names those that stand in the
     configuration. `renew` has the ledger look at the database now. `report` (by what, which month, only what) blocks
     too, and returns the month's name, its bounds, the currency, lines with a `name` and sums, and the same as CSV.
+    `notes` says of a scope which of its names nobody here has.
     """
 
     limits: Callable[[], Awaitable[list[dict[str, Any]]]]
@@ -31,6 +32,7 @@ class Till:
     renew: Callable[[], Awaitable[None]]
     configured: Callable[[], Collection[str]]
     report: Callable[[str, str, Mapping[str, str]], tuple[str, tuple[int, int], str, Sequence[Any], str]]
+    notes: Callable[[Mapping[str, str]], Sequence[str]] = lambda scope: ()
 
 
 class LimitPages:
@@ -80,7 +82,9 @@ class LimitPages:
         known = {each["name"] for each in await self._limits()}
         await asyncio.to_thread(self._till.put, name, read(incoming, dict[str, Any]))
         await self._till.renew()
-        return reply(_find(await self._limits(), name), 200 if name in known else 201)
+        made = _find(await self._limits(), name)
+        notes = await asyncio.to_thread(self._till.notes, made["scope"])
+        return reply(made | ({"notes": list(notes)} if notes else {}), 200 if name in known else 201)
 
     async def _remove(self, name: str) -> Answer:
         if name in self._till.configured():

@@ -24,7 +24,7 @@ class Bench:
 
     `configured` are the configuration's rules as JSON, with their names; `check` makes a rule of a name and what was
     sent, as it is to be stored, or raises `InvalidRequest`; `explain` answers a question, and may block; `renew` has
-    the judge look at the database now.
+    the judge look at the database now; `notes` says of a rule as it is stored which of its names nobody here has.
     """
 
     statutes: Statutes
@@ -32,6 +32,7 @@ class Bench:
     check: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
     explain: Callable[[bytes], Mapping[str, Any]]
     renew: Callable[[], object]
+    notes: Callable[[str, Mapping[str, Any]], Sequence[str]] = lambda name, body: ()
 
 
 class RulesPages:
@@ -89,12 +90,13 @@ class RulesPages:
             raise InvalidRequest("name: must be the one of the path, or left out", param="name")
         body = self._bench.check(name, sent)
 
-        def put() -> Statute:
+        def put() -> dict[str, Any]:
             statute = self._bench.statutes.put(KIND, name, body)
             self._bench.renew()
-            return statute
+            notes = self._bench.notes(name, body)
+            return _stored(statute) | ({"notes": list(notes)} if notes else {})
 
-        return reply(_stored(await asyncio.to_thread(put)))
+        return reply(await asyncio.to_thread(put))
 
     async def _remove(self, name: str) -> Answer:
         self._check_own(name)

@@ -171,6 +171,7 @@ _PEOPLE: Mapping[str, Schema] = {
 
 _PATTERNS: Schema = some({**FILLED, "maxLength": 200})
 _MORE: Schema = {"type": "number", "minimum": 0}
+_NOTES = some({**TEXT, "description": "After PUT: a name in it that nobody here has, which a token may still bring."})
 _CONDITIONS: Mapping[str, Schema] = {
     "departments": _PATTERNS,
     "roles": _PATTERNS,
@@ -200,6 +201,7 @@ _RULES: Mapping[str, Schema] = {
             effect=texts(*Effect),
             source=texts("configuration", "stored"),
             updated=maybe(TIME),
+            notes=_NOTES,
             **_CONDITIONS,
         ),
         "description": "It concerns a call if all of its conditions hold; one that is not told holds.",
@@ -236,7 +238,7 @@ _RULES: Mapping[str, Schema] = {
         "description": "Who would ask what: a `model`, or a `body` that names one.",
     },
     "Explanation": fields(
-        "decision rule message confined masked unseen rules targets",
+        "decision rule message confined masked unseen rules targets notes",
         decision=texts("allow", "deny"),
         rule={**TEXT, "description": "Which decided."},
         message={**TEXT, "description": "What a caller would be told."},
@@ -254,6 +256,7 @@ _RULES: Mapping[str, Schema] = {
             )
         ),
         targets=some(fields("upstream model location", upstream=TEXT, model=TEXT, location=texts(*Location))),
+        notes=some({**TEXT, "description": "On who would ask, such as a department that nobody here knows."}),
     ),
 }
 
@@ -285,6 +288,7 @@ _LIMITS: Mapping[str, Schema] = {
                 resets=maybe(TIME),
             )
         ),
+        notes=_NOTES,
     ),
     "LimitList": listing("Limit"),
     "LimitBody": {
@@ -311,10 +315,11 @@ _LIMITS: Mapping[str, Schema] = {
         by=TEXT,
         data=some(
             fields(
-                "name label calls failed input_tokens output_tokens pictures cost",
+                "name label calls not_answered input_tokens output_tokens pictures cost",
                 name=TEXT,
                 label={**TEXT, "description": "A key's name, where it is by keys."},
-                **dict.fromkeys(("calls", "failed", "input_tokens", "output_tokens", "pictures"), whole(0)),
+                **dict.fromkeys(("calls", "input_tokens", "output_tokens", "pictures"), whole(0)),
+                not_answered={**whole(0), "description": "Refused, rejected, failed, broken off or left."},
                 cost=NUMBER,
             )
         ),

@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
+from sampan.config.quota import Measure
 from sampan.core import Record
+from sampan.governance.quota_terms import said
 from sampan.storage.chain import Drop, Entry, Seal
 from sampan.storage.evidence import Evidence
 from sampan.storage.records import Records, Wanted
@@ -123,7 +125,17 @@ def read_line(line: bytes) -> Entry | Seal | Drop | Start:
     return Entry(node, number, digest, Record(**raw))
 
 
-def story(entry: Entry) -> str:
+def counted(number: int, what: str) -> str:
+    """`1 seal`, `2 seals`."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def milliseconds(took: float) -> str:
+    """How long something took; what is refused or kept is told in less than one."""
+    return f"{took:,.0f}" if took >= 1 else "<1"
+
+
+def story(entry: Entry, currency: str) -> str:
     """A call's whole story in words: who, when, what came of it, what it took, and what decided."""
     record = entry.record
     when = datetime.fromtimestamp(record.started, UTC).isoformat(timespec="milliseconds")
@@ -133,14 +145,14 @@ def story(entry: Entry) -> str:
     asked = f"asked {record.model or 'no model'} for {record.operation or 'something not understood'}"
     lines = [
         f"{record.id}",
-        f"When:      {when}, for {record.total_ms:,.0f} ms"
-        + (f"; first content after {record.first_event_ms:,.0f} ms" if record.first_event_ms else ""),
+        f"When:      {when}, for {milliseconds(record.total_ms)} ms"
+        + (f"; first content after {milliseconds(record.first_event_ms)} ms" if record.first_event_ms else ""),
         f"Who:       {who}" + (f", from {record.peer}" if record.peer else ""),
         f"What:      {asked}, as {record.dialect}, {'streaming' if record.stream else 'whole'}, "
-        f"{record.bytes_in:,} bytes",
+        + counted(record.bytes_in, "byte"),
         f"Outcome:   {_OUTCOMES.get(record.outcome, record.outcome)}; status {record.status}"
         + (f", {record.error}" if record.error else "")
-        + f", {record.bytes_out:,} bytes",
+        + f", {counted(record.bytes_out, 'byte')}",
     ]
     attempts = [attempt.partition("=") for attempt in record.attempts.split(",") if attempt]
     for number, (target, _, fault) in enumerate(attempts, 1):
@@ -150,8 +162,9 @@ def story(entry: Entry) -> str:
     if record.cache:
         lines.append(f"Cache:     {record.cache}")
     lines.append(
-        f"It took:   {record.input_tokens:,} tokens in, {record.output_tokens:,} out, {record.images:,} pictures"
-        + (f"; cost {record.cost:g}" if record.cost else "")
+        f"It took:   {counted(record.input_tokens, 'token')} in, {record.output_tokens:,} out, "
+        + counted(record.images, "picture")
+        + (f"; cost {said(Measure.MONEY, round(record.cost * 1_000_000))} {currency}" if record.cost else "")
     )
     lines += [f"Media:     {part}" for part in record.receipt.split(";") if part]
     lines.append(f"Rule:      {record.rule or 'none decided'}")

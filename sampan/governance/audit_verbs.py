@@ -15,15 +15,13 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
 
-from sampan.config.verbs import ConfigOption, JsonOption, as_options, load
+from sampan.config.verbs import ConfigOption, JsonOption, as_options, load, print_table
 from sampan.errors import ConfigError
 from sampan.governance.audit_check import Findings
 from sampan.governance.audit_content import make_pair, read_private, unseal
-from sampan.governance.audit_export import json_line, lines, story
+from sampan.governance.audit_export import counted, json_line, lines, milliseconds, story
 from sampan.governance.audit_orders import (
     ExportOrders,
     ListOrders,
@@ -51,13 +49,14 @@ class Archive:
     folder: Path
     records: Records
     evidence: Evidence
+    currency: str
 
 
 def _open(path: Path | None) -> Archive:
     loaded = load(path)
     database = Database(Path(loaded.server.data), loaded.storage.database)
     records = Records(database)
-    return Archive(database.folder, records, Evidence(database, records.node))
+    return Archive(database.folder, records, Evidence(database, records.node), loaded.quota.currency)
 
 
 @audit_cli.command("list")
@@ -69,23 +68,15 @@ def audit_list(orders: ListOrders) -> None:
         for entry in found:
             print(json_line(entry))
         return
-    table = Table(
-        Column("started (UTC)", no_wrap=True),
-        Column("id", no_wrap=True),
-        "department",
-        "user or key",
-        "model",
-        "outcome",
-        "answered by",
-        "ms",
-    )
+    columns = ("started (UTC)", "id", "department", "user or key", "model", "outcome", "answered by", "ms")
+    rows = []
     for entry in found:
         record = entry.record
         when = datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%d %H:%M:%S")
         who = record.user or record.key_name
-        cells = (when, record.id, record.department, who, record.model, record.outcome, record.upstream)
-        table.add_row(*map(escape, cells), f"{record.total_ms:,.0f}")
-    Console().print(table)
+        came_of_it = (record.outcome, record.upstream, milliseconds(record.total_ms))
+        rows.append((when, record.id, record.department, who, record.model, *came_of_it))
+    print_table(columns, rows, whole=("id",), spare=("ms", "answered by", "department"))
     if more:
         print(f"There are more: --after {found[-1].record.id}", file=sys.stderr)
 
@@ -93,10 +84,11 @@ def audit_list(orders: ListOrders) -> None:
 @audit_cli.command("show")
 def audit_show(identifier: IdArgument, path: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Tells the whole story of one call."""
-    entry = _open(path).records.entry(identifier)
+    archive = _open(path)
+    entry = archive.records.entry(identifier)
     if entry is None:
         raise ConfigError(f"there is no record {identifier[:100]!r}; it may have been dropped")
-    print(json_line(entry) if as_json else story(entry))
+    print(json_line(entry) if as_json else story(entry, archive.currency))
 
 
 @audit_cli.command("export")
@@ -158,10 +150,11 @@ def _print_findings(findings: Findings, seconds: float) -> None:
         print(f"and {findings.count - len(findings.problems):,} more")
     rate = findings.records / seconds if seconds else 0.0
     print(
-        f"{findings.records:,} records, {findings.seals:,} seals, {findings.contents:,} contents, "
-        f"{findings.dropped:,} records of dropped days; {rate:,.0f} records a second"
+        f"{counted(findings.records, 'record')}, {counted(findings.seals, 'seal')}, "
+        f"{counted(findings.contents, 'content')}, {counted(findings.dropped, 'record')} of dropped days; "
+        f"{counted(round(rate), 'record')} a second"
     )
-    print("Nothing was changed." if findings.good else f"{findings.count:,} problems.")
+    print("Nothing was changed." if findings.good else f"{counted(findings.count, 'problem')}.")
 
 
 @contextmanager
@@ -255,14 +248,14 @@ def hold_list(path: ConfigOption = None, as_json: JsonOption = False) -> None:
         for hold in holds:
             print(msgspec.json.encode(hold).decode())
         return
-    table = Table("name", "department", "from", "to", "reason")
+    rows = []
     for hold in holds:
         span = [
             "–" if each is None else datetime.fromtimestamp(each, UTC).strftime("%Y-%m-%d %H:%M")
             for each in (hold.since, hold.until)
         ]
-        table.add_row(escape(hold.name), escape(hold.department or "all"), *span, escape(hold.reason))
-    Console().print(table)
+        rows.append((hold.name, hold.department or "all", *span, hold.reason))
+    print_table(("name", "department", "from", "to", "reason"), rows, whole=("name",))
 
 
 @hold_cli.command("remove")

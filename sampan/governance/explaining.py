@@ -10,7 +10,7 @@ import msgspec
 
 from sampan.config.policy import Effect
 from sampan.config.quota import read_zone
-from sampan.core import Actor, Call, Dialect, Incoming, Location, Operation, Target
+from sampan.core import Call, Dialect, Incoming, Location, Operation, Target
 from sampan.dialects import Codec, Limits, form
 from sampan.dialects.anthropic import Anthropic
 from sampan.dialects.fields import UNREADABLE, invalid
@@ -20,10 +20,10 @@ from sampan.dialects.openai_images import OpenAIImages
 from sampan.dialects.openai_responses import OpenAIResponses
 from sampan.errors import CallError, InvalidRequest
 from sampan.governance.conditions import COLLECTION
+from sampan.governance.directory import Caller, Directory
 from sampan.governance.judging import Explanation, PolicyJudge
 from sampan.governance.residency import HEADER
 
-NOBODY = "(somebody)"
 LAST_TIME = 253_370_764_800.0
 """The beginning of 9999 in Unix seconds: hours of a day cannot be told much later."""
 
@@ -46,7 +46,8 @@ Plan = Callable[[Call], Sequence[Target]]
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who would ask what. A `key` is one that there is, by id or prefix; without it the others say who asks.
+    """Who would ask what. A `key` is one that there is, by id or prefix; without it the others say who asks, and what
+    they leave out is the user's own.
 
     `size` is such as `1024x1024`, `peer` the caller's address, `residency` and `collection` are its headers, `at` is in
     Unix seconds or `2026-11-22T20:30` in the time zone of the policy. With a `body` the call is read from it, in the
@@ -80,11 +81,12 @@ def read_question(body: bytes) -> Question:
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """The explanation, and the targets that the call might go to as things stand, best first."""
+    """The explanation, and the targets that the call might go to as things stand, best first; `notes` on who asks."""
 
     explanation: Explanation
     targets: tuple[Target, ...] = ()
     error: str = ""
+    notes: tuple[str, ...] = ()
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
@@ -101,21 +103,22 @@ class Answered(msgspec.Struct, frozen=True):
                 {"upstream": target.upstream, "model": target.model, "location": target.location.value}
                 for target in self.targets
             ],
+            "notes": list(self.notes),
         }
 
 
 class Explainer:
-    """Answers questions by the judge in force. `find` knows actors by the id or prefix of their key; it may block."""
+    """Answers questions by the judge in force. `directory` knows who would ask; it may block."""
 
-    def __init__(self, judge: PolicyJudge, find: Callable[[str], Actor], plan: Plan, limits: Limits) -> None:
+    def __init__(self, judge: PolicyJudge, directory: Directory, plan: Plan, limits: Limits) -> None:
         self._judge = judge
-        self._find = find
+        self._directory = directory
         self._plan = plan
         self._limits = limits
 
     def answer(self, question: Question) -> Answered:
         """Raises `InvalidRequest` or `NotFound` for a question that cannot be asked."""
-        actor = self._actor(question)
+        caller = self._caller(question)
         call = self._call(question)
         headers = {"content-type": call.content_type}
         if question.residency is not None:
@@ -123,25 +126,31 @@ class Explainer:
         if question.collection:
             headers[COLLECTION] = question.collection
         incoming = Incoming("POST", call.path, "", headers, call.body, question.peer)
-        explanation = self._judge.explain(call, actor, incoming, self._time(question.at))
-        if not explanation.allowed:
-            return Answered(explanation)
+        explanation = self._judge.explain(call, caller.actor, incoming, self._time(question.at))
+        if caller.refusal:
+            # Refused before any rule is asked; what the rules say is told all the same.
+            explanation = msgspec.structs.replace(explanation, allowed=False, rule="", error=caller.refusal)
+        targets, error = self._targets(call, explanation) if explanation.allowed else ((), "")
+        return Answered(explanation, targets, error, caller.notes)
+
+    def _targets(self, call: Call, explanation: Explanation) -> tuple[tuple[Target, ...], str]:
+        """Where the call might go, or why nowhere."""
         try:
             plan = tuple(self._plan(call))
         except CallError as error:
-            return Answered(explanation, error=error.message)
+            return (), error.message
         if explanation.confined:
             plan = tuple(target for target in plan if target.location is Location.LOCAL)
             if not plan:
-                return Answered(explanation, error="it may not leave the house, and nobody at home answers this model")
-        return Answered(explanation, plan)
+                return (), "it may not leave the house, and nobody at home answers this model"
+        return plan, ""
 
-    def _actor(self, question: Question) -> Actor:
-        if question.key:
-            if question.department or question.role or question.user:
-                raise InvalidRequest("key: says department, role and user itself; leave those out", param="key")
-            return self._find(question.key)
-        return Actor(NOBODY, NOBODY, question.role or "member", question.department, question.user)
+    def _caller(self, question: Question) -> Caller:
+        if not question.key:
+            return self._directory.by_name(question.department, question.role, question.user)
+        if question.department or question.role or question.user:
+            raise InvalidRequest("key: says department, role and user itself; leave those out", param="key")
+        return self._directory.by_key(question.key)
 
     def _time(self, at: float | str | None) -> float | None:
         seconds = self._seconds(at) if isinstance(at, str) else at
@@ -208,10 +217,17 @@ def in_words(answered: Answered) -> str:
         lines.append(f"  {rule.effect:<{len(Effect.ALLOW)}} {rule.name} ({where}): {state}")
     if not lines:
         lines.append("  there are no rules")
+    lines += _decided(answered)
+    lines += (f"Note: {note}" for note in answered.notes)
+    return "\n".join(lines)
+
+
+def _decided(answered: Answered) -> list[str]:
+    explained = answered.explanation
     if not explained.allowed or answered.error:
         decided = f", by {explained.rule}" if explained.rule else ""
-        return "\n".join([*lines, f"Denied{decided}: {explained.error or answered.error}"])
-    lines.append(f"Allowed{f', by {explained.rule}' if explained.rule else ''}")
+        return [f"Denied{decided}: {explained.error or answered.error}"]
+    lines = [f"Allowed{f', by {explained.rule}' if explained.rule else ''}"]
     if explained.unseen:
         lines.append("What it holds has to be read first; until then it may not leave the house")
     elif explained.confined:
@@ -219,5 +235,4 @@ def in_words(answered: Answered) -> str:
     if explained.masked:
         lines.append("Identifiers are masked if it leaves")
     names = (f"{target.upstream} ({target.location.value})" for target in answered.targets)
-    lines.append(f"It may go to: {', '.join(names)}")
-    return "\n".join(lines)
+    return [*lines, f"It may go to: {', '.join(names)}"]

@@ -121,6 +121,11 @@ class Identity:
         """What each role allows."""
         return self._standing.facts.roles
 
+    @property
+    def facts(self) -> Facts:
+        """What actors are made of now."""
+        return self._standing.facts
+
     def permissions(self, role: str, user: str = "") -> frozenset[Permission]:
         """What a key of this role would allow, in the hands of this user; an empty role is the user's own."""
         facts = self._standing.facts

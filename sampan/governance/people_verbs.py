@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +12,8 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from sampan.config.verbs import ConfigOption, JsonOption, as_options, load
+from sampan.config.verbs import ConfigOption, JsonOption, as_options, load, print_table
 from sampan.core import Permission
 from sampan.errors import ConfigError, InvalidRequest
 from sampan.governance.roles import BUILT_IN, union
@@ -101,7 +98,6 @@ def key_list(path: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json(infos)
         return
-    # A terminal has 80 columns; the rest is in --json.
     columns = ("id", "key", "name", "role", "of", "last used", "state")
     rows = (
         (
@@ -110,7 +106,7 @@ def key_list(path: ConfigOption = None, as_json: JsonOption = False) -> None:
         )
         for info in infos
     )
-    _print_table(columns, rows)
+    print_table(columns, rows, whole=("id", "key"), spare=("key", "of"))
 
 
 @keys_cli.command("revoke")
@@ -156,7 +152,7 @@ def department_list(path: ConfigOption = None, as_json: JsonOption = False) -> N
         _print_json(found)
         return
     rows = ((each.name, each.title, _yes(each.confined), _on(each.active), _day(each.created)) for each in found)
-    _print_table(("name", "title", "confined", "state", "added"), rows)
+    print_table(("name", "title", "confined", "state", "added"), rows, whole=("name",), spare=("added", "title"))
 
 
 @departments_cli.command("off")
@@ -195,7 +191,8 @@ def user_list(path: ConfigOption = None, as_json: JsonOption = False) -> None:
         _print_json(found)
         return
     rows = ((each.name, each.department, each.role, each.email, _on(each.active), _day(each.created)) for each in found)
-    _print_table(("name", "department", "role", "e-mail", "state", "added"), rows)
+    columns = ("name", "department", "role", "e-mail", "state", "added")
+    print_table(columns, rows, whole=("name",), spare=("added", "e-mail"))
 
 
 @users_cli.command("off")
@@ -223,7 +220,8 @@ def role_list(path: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json({"name": name, "permissions": allowed, "from": origin} for name, allowed, origin in found)
         return
-    _print_table(("name", "allows", "from"), ((name, ", ".join(allowed), origin) for name, allowed, origin in found))
+    rows = ((name, ", ".join(allowed), origin) for name, allowed, origin in found)
+    print_table(("name", "allows", "from"), rows, whole=("name",))
 
 
 @roles_cli.command("set")
@@ -269,13 +267,6 @@ def _origin(name: str, configured: Mapping[str, object]) -> str:
 def _print_json(found: Iterable[Any]) -> None:
     for each in found:
         print(msgspec.json.encode(each).decode())
-
-
-def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console().print(table)
 
 
 def _day(seconds: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,22 +11,18 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from sampan import config
 from sampan.config.policy import RuleSettings
-from sampan.config.verbs import ConfigOption, JsonOption, as_options, load
-from sampan.core import Actor, Call, Dialect, Operation, Target
+from sampan.config.verbs import ConfigOption, JsonOption, as_options, load, print_table
+from sampan.core import Call, Dialect, Operation, Target
 from sampan.dialects import Limits
 from sampan.errors import InvalidRequest
+from sampan.governance.directory import Directory, directory_of, of_rule
 from sampan.governance.explaining import Explainer, Question, in_words
-from sampan.governance.identity import Beside, Identity
 from sampan.governance.judging import KIND, Code, PolicyJudge
 from sampan.governance.policy import read_rule, tell_rule
 from sampan.storage.db import Database
-from sampan.storage.keys import Keys
 from sampan.storage.statutes import Statutes
 
 PlanOf = Callable[[config.Config], Callable[[Call], Sequence[Target]]]
@@ -37,8 +34,8 @@ class ExplainOrders:
     """Who would ask what."""
 
     key: Annotated[str, typer.Option(help="Who asks: a key, by its id or the beginning of it.")] = ""
-    department: Annotated[str, typer.Option(help="Department of who asks, without a key.")] = ""
-    role: Annotated[str, typer.Option(help="Role of who asks, without a key. Default: member.")] = ""
+    department: Annotated[str, typer.Option(help="Department of who asks, without a key. Default: the user's.")] = ""
+    role: Annotated[str, typer.Option(help="Role of who asks, without a key. Default: the user's, or member.")] = ""
     user: Annotated[str, typer.Option(help="User who asks, without a key.")] = ""
     model: Annotated[str, typer.Option(help="Model that is asked.")] = ""
     operation: Annotated[Operation, typer.Option(help="What is asked.")] = Operation.TEXT
@@ -72,9 +69,8 @@ def make_policy_cli(plan_of: PlanOf) -> typer.Typer:
         loaded = load(orders.config)
         database = _database(loaded)
         judge = PolicyJudge(_code(loaded), Statutes(database))
-        find = _finder(database, loaded)
         limits = Limits(loaded.server.max_image, loaded.server.default_model, loaded.server.default_image_model)
-        answered = Explainer(judge, find, plan_of(loaded), limits).answer(_question(orders))
+        answered = Explainer(judge, _directory(database, loaded), plan_of(loaded), limits).answer(_question(orders))
         if orders.as_json:
             print(msgspec.json.encode(answered.told()).decode())
         else:
@@ -93,11 +89,11 @@ def list_rules(path: ConfigOption = None, as_json: JsonOption = False) -> None:
         for rule, where in rules:
             print(msgspec.json.encode({**rule, "stored": where != "configuration"}).decode())
         return
-    table = Table("name", "effect", "concerns", "since")
+    rows = []
     for rule, where in rules:
         asks = [f"{name}: {_said(value)}" for name, value in rule.items() if name not in ("name", "effect")]
-        table.add_row(*(escape(each) for each in (rule["name"], rule["effect"], "\n".join(asks) or "all calls", where)))
-    Console().print(table)
+        rows.append((rule["name"], rule["effect"], "\n".join(asks) or "all calls", where))
+    print_table(("name", "effect", "concerns", "since"), rows, whole=("name",), spare=("since",))
 
 
 def set_rule(
@@ -112,8 +108,11 @@ def set_rule(
         body = msgspec.json.decode(rule, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"The rule is no JSON object: {error}") from None
-    Statutes(_database(loaded)).put(KIND, name, body_of(read_rule(name, body)))
+    database, read = _database(loaded), read_rule(name, body)
+    Statutes(database).put(KIND, name, body_of(read))
     print(f"{name}: in force within a second")
+    for note in _directory(database, loaded).strangers(of_rule(read)):
+        print(f"{name}: {note}", file=sys.stderr)
 
 
 def remove_rule(name: NameArgument, path: ConfigOption = None) -> None:
@@ -139,16 +138,8 @@ def _code(loaded: config.Config) -> Code:
     return Code(loaded.rules, loaded.policy, loaded.residency)
 
 
-def _finder(database: Database, loaded: config.Config) -> Callable[[str], Actor]:
-    """Actors as the gateway would know them."""
-    keys = Keys(database)
-
-    def find(key: str) -> Actor:
-        roles = {name: role.permissions for name, role in loaded.roles.items()}
-        identity = Identity(keys, beside=Beside(roles=roles, statutes=Statutes(database)))
-        return identity.find(keys.find(key).id)
-
-    return find
+def _directory(database: Database, loaded: config.Config) -> Directory:
+    return directory_of(database, {name: role.permissions for name, role in loaded.roles.items()})
 
 
 def _question(orders: ExplainOrders) -> Question:

@@ -77,4 +77,4 @@ class Desk:
         terms = self._ledger.terms
         name, since, until = month_window(month, self._wall(), terms.zone)
         lines = used(self._database, by, (since, until), only)
-        return name, (since, until), terms.quota.currency, lines, as_csv(by, lines)
+        return name, (since, until), terms.quota.currency, lines, as_csv(by, lines, terms.quota.currency)

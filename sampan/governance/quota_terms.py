@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ NOTED = "limit %r: a call took %d, and %d were reserved: all is charged"
 
 _OF_CALLS = frozenset({Measure.CALLS, Measure.CONCURRENCY})
 _FIELDS = frozenset(LimitSettings.__dataclass_fields__)
+_CHOICES: Mapping[str, type[StrEnum]] = {"what": Measure, "per": Period}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,8 @@ class Terms:
             return QuotaExceeded(
                 f"{message}; ask again when one has ended", retry_after=1.0, should_retry=limit.most > 0
             )
-        what = f"{settings.what.replace('_', ' ')} a {settings.per}"
         left = said(settings.what, max(0, limit.most - worst.used))
-        message = f"limit {settings.name!r}{whose}: {said(settings.what, limit.most)} {what}, {left} left"
+        message = f"limit {settings.name!r}{whose}: {priced(limit, self.quota.currency)}, {left} left"
         need = f"this call may need {said(settings.what, worst.wanted)}"
         if worst.wanted > limit.most:
             return QuotaExceeded(f"{message}; {need}, more than there ever is: ask for a shorter answer, or for less")
@@ -139,6 +140,14 @@ def said(what: Measure, amount: int, comma: str = ",") -> str:
     return f"{amount / units(what):{comma}.6f}".rstrip("0").rstrip(".")
 
 
+def priced(limit: Limit, currency: str) -> str:
+    """How much of what a limit allows, and how often: `3,000 CNY a month`."""
+    settings = limit.settings
+    words = {Measure.MONEY: currency, Measure.CONCURRENCY: "open calls"}
+    what = words.get(settings.what) or settings.what.replace("_", " ")
+    return f"{said(settings.what, limit.most)} {what}" + (f" a {settings.per}" if settings.per else "")
+
+
 def read_limit(name: str, body: Mapping[str, Any]) -> LimitSettings:
     """A limit as it is stored, or was sent. Raises `InvalidRequest` naming the field."""
     for field in body:
@@ -151,6 +160,9 @@ def read_limit(name: str, body: Mapping[str, Any]) -> LimitSettings:
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$")
         field = place.strip("`.") or "limit"
+        if field in _CHOICES and reason.startswith("Invalid enum value"):
+            known = ", ".join(filter(None, _CHOICES[field]))
+            reason = f"{str(body[field])[:100]!r} is not one of {known}"
         raise InvalidRequest(f"{field}: {reason}", param=field) from None
     if mistake := limit_mistake(limit):
         raise InvalidRequest(f"{mistake[0]}: {mistake[1]}", param=mistake[0])

@@ -19,7 +19,7 @@ from sampan.governance.quota_terms import Bar
 from sampan.storage.db import Database
 from sampan.storage.usage import FIELDS, UsageLine, summed
 
-COLUMNS = ("calls", "failed", "input_tokens", "output_tokens", "pictures", "cost")
+COUNTS = ("calls", "not_answered", "input_tokens", "output_tokens", "pictures")
 
 
 def month_window(text: str, now: float, zone: tzinfo) -> tuple[str, int, int]:
@@ -41,14 +41,17 @@ def used(database: Database, by: str, bounds: tuple[float, float], only: Mapping
     return summed(database, by, *bounds, only)
 
 
-def as_csv(by: str, lines: Sequence[UsageLine]) -> str:
-    """A table as spreadsheets read it. A name that one would take for a formula gets a `'` before it."""
+def as_csv(by: str, lines: Sequence[UsageLine], currency: str) -> str:
+    """A table as spreadsheets read it: `cost_cny` is a plain number, to a millionth.
+
+    A name that one would take for a formula gets a `'` before it.
+    """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow([by, *(("name",) if by == "key" else ()), *COLUMNS])
+    writer.writerow([by, *(("name",) if by == "key" else ()), *COUNTS, f"cost_{currency.lower()}"])
     for line in lines:
         names = [line.name, line.label] if by == "key" else [line.name]
-        writer.writerow([*map(_harmless, names), *(getattr(line, name) for name in COLUMNS)])
+        writer.writerow([*map(_harmless, names), *(getattr(line, name) for name in COUNTS), f"{line.cost:.6f}"])
     return out.getvalue()
 
 

@@ -10,19 +10,17 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from sqlalchemy import func, select
 
 from sampan import config
-from sampan.config.quota import read_zone
-from sampan.config.verbs import ConfigOption, JsonOption, load
+from sampan.config.quota import Measure, read_zone
+from sampan.config.verbs import ConfigOption, JsonOption, load, print_table
 from sampan.errors import InvalidRequest
+from sampan.governance.directory import directory_of, of_limit
 from sampan.governance.quota_clock import window
 from sampan.governance.quota_scope import SCOPES, Limit, units
 from sampan.governance.quota_sources import KIND
-from sampan.governance.quota_terms import in_force, read_limit, said
+from sampan.governance.quota_terms import in_force, priced, read_limit, said
 from sampan.governance.quota_usage import as_csv, body_of, month_window, told, used
 from sampan.storage.db import Database
 from sampan.storage.statutes import Statutes
@@ -58,7 +56,8 @@ def limit_list(path: ConfigOption = None, as_json: JsonOption = False) -> None:
     opened = _open(path)
     now, zone = time.time(), read_zone(opened.loaded.quota.time_zone)
     spent = fullest(opened.database, now)
-    table = Table("name", "what", "most", "per", "for", "stands in", "spent of the fullest pot")
+    currency = opened.loaded.quota.currency
+    rows = []
     for limit in opened.limits:
         settings = limit.settings
         since, _ = window(settings.per, now, zone)
@@ -69,12 +68,11 @@ def limit_list(path: ConfigOption = None, as_json: JsonOption = False) -> None:
             continue
         scope = " ".join(f"{name}={value}" for name, value in told(settings, stored=False)["scope"].items())
         where = "the database" if limit.stored else "the configuration"
-        shown = f"{said(settings.what, amount)} {pot}".strip() if settings.per else "–"
-        most = said(settings.what, limit.most)
-        row = (settings.name, settings.what.value, most, settings.per or "–", scope or "all", where, shown)
-        table.add_row(*map(escape, row))
+        shown = said(settings.what, amount) if settings.per else "–"
+        rows.append((settings.name, priced(limit, currency), scope or "all", where, shown, pot))
     if not as_json:
-        Console().print(table)
+        columns = ("name", "at most", "for", "stands in", "spent", "of the fullest pot")
+        print_table(columns, rows, whole=("name", "of the fullest pot"), spare=("stands in", "for"))
 
 
 def fullest(database: Database, now: float) -> dict[tuple[str, int], tuple[int, str]]:
@@ -91,7 +89,7 @@ def fullest(database: Database, now: float) -> dict[tuple[str, int], tuple[int, 
 @limits_cli.command("set")
 def limit_set(
     name: Annotated[str, typer.Argument(help="Its name.")],
-    what: Annotated[str, typer.Option(help="calls, tokens, input_tokens, output_tokens, pictures, megapixels, …")],
+    what: Annotated[str, typer.Option(help=", ".join(Measure))],
     most: Annotated[float, typer.Option(min=0, help="How much of it may be spent; 0 forbids it.")],
     per: Annotated[str, typer.Option(help="minute, day or month; nothing for concurrency.")] = "",
     whose: Annotated[
@@ -115,9 +113,10 @@ def limit_set(
         scope[field] = value
     limit = read_limit(name, {"what": what, "most": most, "per": per, "soft": soft, **scope})
     opened.statutes.put(KIND, name, body_of(limit))
-    print(
-        f"limit {name}: {said(limit.what, Limit(limit).most)} {limit.what}" + (f" a {limit.per}" if limit.per else "")
-    )
+    print(f"limit {name}: {priced(Limit(limit), opened.loaded.quota.currency)}")
+    roles = {role: settings.permissions for role, settings in opened.loaded.roles.items()}
+    for note in directory_of(opened.database, roles).strangers(of_limit(limit)):
+        print(f"limit {name}: {note}", file=sys.stderr)
 
 
 @limits_cli.command("remove")
@@ -146,14 +145,15 @@ def usage(
     only = {name: value for name, value in (("department", department), ("user", user)) if value}
     lines = used(opened.database, by, (since, until), only)
     if as_csv_table:
-        sys.stdout.write(as_csv(by, lines))
+        sys.stdout.write(as_csv(by, lines, quota.currency))
         return
     if as_json:
         for line in lines:
-            print(msgspec.json.encode(line).decode())
+            print(msgspec.json.encode(msgspec.to_builtins(line) | {"currency": quota.currency}).decode())
         return
-    table = Table(by, "calls", "not answered", "input tokens", "output tokens", "pictures", quota.currency, title=title)
+    rows = []
     for line in lines:
-        counts = (line.calls, line.failed, line.input_tokens, line.output_tokens, line.pictures)
-        table.add_row(escape(line.label or "–"), *(f"{count:,}" for count in counts), f"{line.cost:,.4f}")
-    Console().print(table)
+        counts = (line.calls, line.not_answered, line.input_tokens, line.output_tokens, line.pictures)
+        rows.append((line.label or "–", *(f"{count:,}" for count in counts), f"{line.cost:,.4f}"))
+    columns = (by, "calls", "not answered", "input tokens", "output tokens", "pictures", quota.currency)
+    print_table(columns, rows, whole=(by,), spare=("pictures", "output tokens", "input tokens"), title=title)

@@ -64,7 +64,7 @@ class Standing:
     def _hold_keys(self) -> None:
         roster = self.facts.roster
         for hashed, info in roster.keys.items():
-            held = _hold(info, self.facts)
+            held = hold(info, self.facts)
             if held is not None:
                 self.held[hashed] = self._keys[info.id] = held
         for hashed, info in roster.previous.items():
@@ -74,24 +74,7 @@ class Standing:
 
     def actor(self, subject: Subject) -> Actor | None:
         """Who a token or a provider speaks of; None where we have switched off the user or the department."""
-        roster = self.facts.roster
-        user = roster.users.get(subject.name)
-        if user is not None and not user.active:
-            return None
-        name = subject.department or (user.department if user else "")
-        department = roster.departments.get(name)
-        if department is not None and not department.active:
-            return None
-        role = subject.role or (user.role if user else subject.default_role)
-        return Actor(
-            key_id=subject.key_id,
-            name=subject.name,
-            role=role,
-            department=name,
-            user=subject.name,
-            permissions=self.facts.roles.get(role, NOTHING),
-            confined=f"department {name}" if department is not None and department.confined else "",
-        )
+        return actor_of(subject, self.facts)
 
     def _resume(self, session: Session) -> Held | None:
         if session.subject is not None:
@@ -101,7 +84,29 @@ class Standing:
         return None if held is None else Held(held.actor, min(held.until, session.expires), held.networks)
 
 
-def _hold(info: KeyInfo, facts: Facts) -> Held | None:
+def actor_of(subject: Subject, facts: Facts) -> Actor | None:
+    """Who a token or a provider speaks of; None where we have switched off the user or the department."""
+    roster = facts.roster
+    user = roster.users.get(subject.name)
+    if user is not None and not user.active:
+        return None
+    name = subject.department or (user.department if user else "")
+    department = roster.departments.get(name)
+    if department is not None and not department.active:
+        return None
+    role = subject.role or (user.role if user else subject.default_role)
+    return Actor(
+        key_id=subject.key_id,
+        name=subject.name,
+        role=role,
+        department=name,
+        user=subject.name,
+        permissions=facts.roles.get(role, NOTHING),
+        confined=f"department {name}" if department is not None and department.confined else "",
+    )
+
+
+def hold(info: KeyInfo, facts: Facts) -> Held | None:
     """The actor of a key; None where it, its user or its department is switched off, or gone."""
     user = facts.roster.users.get(info.user)
     department = facts.roster.departments.get(info.department)

@@ -21,10 +21,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 from sampan.config import Config, EngineSettings
-from sampan.config.verbs import ConfigOption, JsonOption, load
+from sampan.config.verbs import ConfigOption, JsonOption, load, print_table
 from sampan.errors import ConfigError
 from sampan.releases.standing import AS_NAMED, check_promotable, in_words, loads, resolve
 from sampan.releases.store import Store
@@ -108,14 +107,13 @@ def history(name: EngineArgument, as_json: JsonOption = False, path: ConfigOptio
         for row in rows:
             print(msgspec.json.encode(row).decode())
         return
-    table = Table("asked", "what", "release", "how far", "what came of it")
+    print(f"In force for {name}: {told}")
+    lines = []
     for row in rows:
         far = f"{row.stage} {row.share:.0%}" if row.stage is Stage.SHARING else row.stage
-        table.add_row(*map(escape, (_day(row.asked), row.kind, row.revision or "–", far, row.detail)))
-    console = Console()
-    console.print(f"In force for {name}: {escape(told)}")
-    if rows:
-        console.print(table)
+        lines.append((_day(row.asked), row.kind, row.revision or "–", far, row.detail))
+    if lines:
+        print_table(("asked", "what", "release", "how far", "what came of it"), lines, whole=("release",))
 
 
 def standings(loaded: Config) -> dict[str, str]:

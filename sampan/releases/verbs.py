@@ -14,12 +14,9 @@ from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from sampan import config
-from sampan.config.verbs import ConfigOption, JsonOption, as_options, load
+from sampan.config.verbs import ConfigOption, JsonOption, as_options, load, print_table
 from sampan.releases import bundle as bundles
 from sampan.releases import changing
 from sampan.releases.choice import Wanted
@@ -92,7 +89,7 @@ def list_verb(path: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Lists the models that are here, and which engine of the configuration uses which."""
     loaded = load(path)
     store = Store(Path(loaded.server.data))
-    table = Table("name", "revision", "size", "from", "licence", "fetched", "used by")
+    rows = []
     for release in store.list():
         used = ", ".join(users(loaded, store, release))
         if as_json:
@@ -100,9 +97,10 @@ def list_verb(path: ConfigOption = None, as_json: JsonOption = False) -> None:
             continue
         state = _day(release.facts.fetched) if release.facts.whole else "not whole yet: fetch it again"
         row = (release.name, release.revision, in_words(release.size), release.facts.source, release.facts.licence)
-        table.add_row(*(escape(each) for each in (*row, state, used)))
+        rows.append((*row, state, used))
     if not as_json:
-        Console().print(table)
+        columns = ("name", "revision", "size", "from", "licence", "fetched", "used by")
+        print_table(columns, rows, whole=("name", "revision"), spare=("licence", "from", "size"))
 
 
 def users(loaded: config.Config, store: Store, release: Release) -> list[str]:

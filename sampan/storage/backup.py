@@ -223,6 +223,7 @@ def _verify_tables(archive: zipfile.ZipFile, manifest: Manifest, path: Path, tel
             hashed = hashlib.file_digest(lines, "sha256")  # type: ignore[arg-type]
         if hashed.hexdigest() != entry.sha256:
             raise ConfigError(f"{path} is damaged: table {name} is not what was written. Take another backup.")
+    tell("verifying tables", len(manifest.tables), len(manifest.tables))
     for name, sha256 in manifest.files.items():
         if hashlib.sha256(archive.read(f"files/{name}")).hexdigest() != sha256:
             raise ConfigError(f"{path} is damaged: file {name} is not what was written. Take another backup.")

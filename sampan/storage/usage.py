@@ -15,12 +15,15 @@ FIELDS = {"department": "department", "user": "user", "key": "key_id", "model": 
 
 
 class UsageLine(msgspec.Struct, frozen=True):
-    """One line of a report; `label` is a key's name where it is by keys. `engine_seconds` are not in records."""
+    """One line of a report; `label` is a key's name where it is by keys. `engine_seconds` are not in records.
+
+    `not_answered` are calls that were refused, rejected, failed, broke off, or whose callers went away.
+    """
 
     name: str
     label: str
     calls: int
-    failed: int
+    not_answered: int
     input_tokens: int
     output_tokens: int
     pictures: int
@@ -30,8 +33,7 @@ class UsageLine(msgspec.Struct, frozen=True):
 def summed(database: Database, by: str, since: float, until: float, only: Mapping[str, str]) -> list[UsageLine]:
     """What calls used that started in [since, until), by a key of `FIELDS`, the dearest first. Blocks.
 
-    `only` holds values of `FIELDS` that records must have. `failed` are those that were not answered as they should.
-    Raises `ConfigError`.
+    `only` holds values of `FIELDS` that records must have. Costs are to a millionth. Raises `ConfigError`.
     """
     column = RECORDS.c[FIELDS[by]]
     answered = func.sum(case((RECORDS.c.outcome == "ok", 1), else_=0))
@@ -45,7 +47,7 @@ def summed(database: Database, by: str, since: float, until: float, only: Mappin
         rows = connection.execute(query).all()
     lines = []
     for name, told, calls, fine, read, written, pictures, cost in rows:
-        failed = int(calls) - int(fine or 0)
+        others = int(calls) - int(fine or 0)
         counts = int(read or 0), int(written or 0), int(pictures or 0)
-        lines.append(UsageLine(str(name), str(told), int(calls), failed, *counts, float(cost or 0)))
+        lines.append(UsageLine(str(name), str(told), int(calls), others, *counts, round(float(cost or 0), 6)))
     return sorted(lines, key=lambda line: (-line.cost, -line.input_tokens - line.output_tokens, -line.calls, line.name))

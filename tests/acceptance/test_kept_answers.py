@@ -106,12 +106,21 @@ def test_common_questions_are_asked_before_people_do(house: Gateway, tmp_path: P
     lines = [json.dumps(body, ensure_ascii=False) for body in bodies]
     lines.append(json.dumps({"path": "/v1/messages", "body": bodies[0] | {"model": "other"}}))
     path.write_text("\n".join([*lines, ""]))
-    for want in ("5 answers are new, 0 were kept already", "0 answers are new, 5 were kept already"):
-        done = sampan("cache", "warm", str(path), "--url", house.url, env={"SAMPAN_KEY": KEY})
+    for want in ("answers: 5 new, 0 kept already", "answers: 0 new, 5 kept already"):
+        done = sampan("cache", "warm", str(path), "--url", house.url, env={"SAMPAN_API_KEY": KEY})
         assert done.returncode == 0, done.stderr
         assert want in done.stdout
-        assert "1 are not kept by their route, 0 failed" in done.stdout
+        assert "1 not kept by their route, 0 failed" in done.stdout
     assert ask(house, "claude-w3")[0] == "hit"
+
+
+def test_the_configuration_says_where_to_ask(house: Gateway, cloud: Cloud, tmp_path: Path) -> None:
+    path = tmp_path / "common.jsonl"
+    path.write_text(json.dumps({"model": "claude-c", "max_tokens": 99, "messages": ASKED}))
+    config = tmp_path / "house.toml"
+    config.write_text(f'[server]\nlisten = "{house.url.removeprefix("http://")}"\n')
+    done = sampan("cache", "warm", str(path), "--config", str(config), env={"SAMPAN_API_KEY": KEY})
+    assert (done.returncode, "answers: 1 new" in done.stdout) == (0, True), done.stderr
 
 
 def test_questions_are_asked_in_the_version_that_people_ask_in(house: Gateway) -> None:
@@ -121,8 +130,8 @@ def test_questions_are_asked_in_the_version_that_people_ask_in(house: Gateway) -
 def test_a_list_that_is_wrong_is_told_by_its_line(house: Gateway, tmp_path: Path) -> None:
     path = tmp_path / "common.jsonl"
     path.write_text('{"model": "claude-x", "max_tokens": 9, "messages": []}\n\n{"nothing": 1}\n')
-    done = sampan("cache", "warm", str(path), "--url", house.url, env={"SAMPAN_KEY": KEY})
+    done = sampan("cache", "warm", str(path), "--url", house.url, env={"SAMPAN_API_KEY": KEY})
     assert (done.returncode, "line 3" in done.stderr) == (1, True)
     path.write_text(json.dumps({"model": "nobody", "max_tokens": 9, "messages": ASKED}))
-    done = sampan("cache", "warm", str(path), "--url", house.url, env={"SAMPAN_KEY": KEY})
+    done = sampan("cache", "warm", str(path), "--url", house.url, env={"SAMPAN_API_KEY": KEY})
     assert (done.returncode, "line 1: status 404" in done.stderr) == (1, True)

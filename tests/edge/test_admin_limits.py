@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,8 +42,12 @@ class Office:
         self.quota.start()
         desk = Desk(self.quota, self.statutes, database, lambda: self.hands.wall)
         self.pages = LimitPages(
-            Till(desk.limits, desk.put, desk.remove, self.quota.renew, desk.configured, desk.report)
+            Till(desk.limits, desk.put, desk.remove, self.quota.renew, desk.configured, desk.report, self.notes)
         )
+
+    @staticmethod
+    def notes(scope: Mapping[str, str]) -> list[str]:
+        return [f"no {what} {name}" for what, name in scope.items() if name == "radiolgy"]
 
     async def ask(
         self, method: str, path: str, body: Any = None, actor: Actor = BOSS, **headers: str
@@ -81,6 +85,13 @@ async def test_limits_are_made_changed_told_and_removed(office: Office) -> None:
     assert (await office.ask("DELETE", "/admin/v1/limits/calls of each"))[2]["deleted"] is True
     for method in ("GET", "DELETE"):
         assert (await office.ask(method, "/admin/v1/limits/calls of each"))[0] == 404
+
+
+async def test_a_name_that_nobody_has_is_noted_once(office: Office) -> None:
+    wanted = {"what": "calls", "most": 4, "per": "day", "department": "radiolgy"}
+    assert (await office.ask("PUT", "/admin/v1/limits/x", wanted))[2]["notes"] == ["no department radiolgy"]
+    assert "notes" not in (await office.ask("GET", "/admin/v1/limits/x"))[2]
+    assert "notes" not in (await office.ask("PUT", "/admin/v1/limits/x", wanted | {"department": "*"}))[2]
 
 
 async def test_what_is_wrong_is_named(office: Office) -> None:
@@ -139,14 +150,14 @@ async def test_usage_is_summed_from_the_records(office: Office, database: Databa
     records.close()
     status, _, told = await office.ask("GET", "/admin/v1/usage?month=2026-11")
     assert status == 200 and (told["month"], told["currency"], told["by"]) == ("2026-11", "CNY", "department")
-    assert [(line["name"], line["calls"], line["failed"], line["cost"]) for line in told["data"]] == [
+    assert [(line["name"], line["calls"], line["not_answered"], line["cost"]) for line in told["data"]] == [
         ("=surgery", 1, 1, 2.0),
         ("radiology", 3, 0, 0.75),
     ]
     _, headers, table = await office.ask("GET", "/admin/v1/usage?month=2026-11", accept="text/csv")
     assert headers["content-disposition"] == 'attachment; filename="usage-2026-11.csv"'
     rows = list(csv.reader(io.StringIO(table)))
-    assert rows[0] == ["department", "calls", "failed", "input_tokens", "output_tokens", "pictures", "cost"]
-    assert rows[1] == ["'=surgery", "1", "1", "10", "5", "4", "2.0"]
+    assert rows[0] == ["department", "calls", "not_answered", "input_tokens", "output_tokens", "pictures", "cost_cny"]
+    assert rows[1] == ["'=surgery", "1", "1", "10", "5", "4", "2.000000"]
     told = (await office.ask("GET", "/admin/v1/usage?month=2026-11&by=key&user=li"))[2]
     assert [(line["name"], line["label"], line["calls"]) for line in told["data"]] == [("key_1", "one", 3)]

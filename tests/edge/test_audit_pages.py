@@ -37,7 +37,8 @@ class House:
 
     def pages(self) -> AuditPages:
         export = lambda form, wanted: lines(self.records, self.evidence, form, wanted)  # noqa: E731
-        made = Auditing(self.records, self.evidence, as_dict, story, export, self.verify, lambda: 1_800_000_000.0)
+        told = lambda entry: story(entry, "CNY")  # noqa: E731
+        made = Auditing(self.records, self.evidence, as_dict, told, export, self.verify, lambda: 1_800_000_000.0)
         return AuditPages(made)
 
 

@@ -29,7 +29,7 @@ class House:
         self.renewed = 0
         self.statutes = Statutes(database, lambda: 100.0)
         self.asked: list[bytes] = []
-        self.pages = RulesPages(Bench(self.statutes, lambda: OWN, self.check, self.explain, self.renew))
+        self.pages = RulesPages(Bench(self.statutes, lambda: OWN, self.check, self.explain, self.renew, self.notes))
 
     def check(self, name: str, body: Any) -> dict[str, Any]:
         told = tell_rule(read_rule(name, body))
@@ -39,6 +39,9 @@ class House:
     def explain(self, body: bytes) -> dict[str, Any]:
         self.asked.append(body)
         return {"decision": "allow"}
+
+    def notes(self, name: str, body: Any) -> list[str]:
+        return [f"{name} {each}" for each in body.get("departments", ()) if each != "放射科"]
 
     def renew(self) -> None:
         self.renewed += 1
@@ -82,6 +85,12 @@ async def test_a_rule_is_put_read_listed_and_deleted(house: House) -> None:
     assert house.renewed == 2
     with pytest.raises(NotFound):
         await house.ask("GET", "/admin/v1/rules/放射科不出门")
+
+
+async def test_a_name_that_nobody_has_is_noted_once(house: House) -> None:
+    put = await house.ask("PUT", "/admin/v1/rules/a", {"effect": "deny", "departments": ["radiolgy"]})
+    assert put["notes"] == ["a radiolgy"]
+    assert "notes" not in await house.ask("GET", "/admin/v1/rules/a")
 
 
 async def test_the_configurations_rules_are_shown_and_left_alone(house: House) -> None:

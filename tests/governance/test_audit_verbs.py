@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sampan.cli import cli, main
+from sampan.config import verbs
 from sampan.core import Actor, Incoming
 from sampan.errors import ConfigError
 from sampan.governance.audit_content import Contents, read_public
@@ -64,24 +65,43 @@ def test_records_are_listed_and_told(home: Path) -> None:
     assert json.loads(typed("show", "req_1", "--json"))["number"] == 1
 
 
+def test_calls_of_no_time_and_of_some_cost_are_told_as_they_are(home: Path) -> None:
+    with closing(Database(home / "data")) as database:
+        records = Records(database)
+        records.start()
+        records.append(record(6, total_ms=0.2, first_event_ms=0.0, cost=0.0000054, images=1, input_tokens=1))
+        records.close()
+    told = typed("show", "req_6")
+    assert ", for <1 ms\n" in told
+    assert "1 token in, " in told and "1 picture; cost 0.000005 CNY" in told
+    assert "│ <1 " in typed("list", "--limit", "1")
+
+
+def test_ids_are_whole_on_a_narrow_terminal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs, "terminal_width", lambda: 80)
+    told = typed("list")
+    assert all(f"req_{number} " in told for number in range(1, 6)) and "…" not in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
 def test_exports_are_verified_and_told_apart(home: Path) -> None:
     (home / "plain.jsonl").write_text(typed("export"), encoding="utf-8")
     (home / "proof.jsonl").write_text(typed("export", "--proof"), encoding="utf-8")
     (home / "key").write_text(typed("key"), encoding="utf-8")
     note = typed("seals").split()[0]
     told = typed("verify", "proof.jsonl", "--public-key", "key", "--expect", note)
-    assert "5 records, 1 seals" in told and told.endswith("Nothing was changed.\n")
+    assert "5 records, 1 seal, 0 contents" in told and told.endswith("Nothing was changed.\n")
     assert "nothing is signed" in typed("verify", "plain.jsonl")
     text = (home / "proof.jsonl").read_text(encoding="utf-8")
     (home / "proof.jsonl").write_text(text.replace('"req_3"', '"req_9"'), encoding="utf-8")
     told = typed("verify", "proof.jsonl", "--public-key", "key", status=1)
-    assert "record 3: req_9 is not what was written" in told and "1 problems." in told
+    assert "record 3: req_9 is not what was written" in told and told.endswith("\n1 problem.\n")
     said = json.loads(typed("verify", "proof.jsonl", "--json", status=1))
     assert (said["good"], said["problem_count"], said["problems"][0]["number"]) == (False, 1, 3)
 
 
 def test_the_database_is_verified_with_the_key_of_its_folder(home: Path) -> None:
-    assert "5 records, 1 seals, 1 contents" in typed("verify")
+    assert "5 records, 1 seal, 1 content," in typed("verify")
     with closing(Database(home / "data")) as database, database.write() as connection:
         connection.exec_driver_sql("DELETE FROM records WHERE number = 2")
     assert "record 2: missing: 2" in typed("verify", status=1)

@@ -16,15 +16,18 @@ from typer.testing import CliRunner
 
 from sampan.cli import cli
 from sampan.config.policy import PolicySettings, ResidencySettings
-from sampan.core import Actor, Call, Dialect, Incoming, Location, Operation, Target, Tier
+from sampan.core import Actor, Call, Dialect, Incoming, Location, Operation, Permission, Target, Tier
 from sampan.dialects import Limits
 from sampan.errors import ConfigError, InvalidRequest, NotFound
+from sampan.governance.directory import Directory
 from sampan.governance.explaining import Explainer, Question, in_words, read_question
 from sampan.governance.judging import Code, PolicyJudge
 from sampan.governance.policy import Denied, read_rule
+from sampan.governance.roles import BUILT_IN
+from sampan.governance.standing import Facts
 from sampan.storage.db import Database
-from sampan.storage.keys import Belonging, Keys
-from sampan.storage.people import Department, People
+from sampan.storage.keys import Belonging, KeyInfo, Keys, Roster
+from sampan.storage.people import Department, People, User
 from sampan.storage.statutes import Statutes
 from sampan.storage.tables import STATUTES
 
@@ -129,17 +132,20 @@ def test_a_stored_rule_that_cannot_be_read_leaves_the_last_ones(
 
 
 def explainer(judge: PolicyJudge, *targets: Target) -> Explainer:
-    def find(key: str) -> Actor:
+    def find(key: str) -> KeyInfo:
         if key != "key_1":
             raise NotFound("No key has this id or prefix.")
-        return NURSE
+        return KeyInfo("key_1", "", "ward", "member", 0.0, department="放射科")
 
     def plan(call: Call) -> tuple[Target, ...]:
         if call.model == "unknown":
             raise NotFound("no route")
         return targets or (CLOUD, HOME)
 
-    return Explainer(judge, find, plan, Limits(1000, "claude-x", "gpt-image-2"))
+    departments = {name: Department(name) for name in ("放射科", "内科")}
+    roster = Roster("", {}, {}, departments, {"li": User("li")})
+    facts = Facts(roster, {**BUILT_IN, "intern": frozenset({Permission.CALL})})
+    return Explainer(judge, Directory(find, lambda: facts), plan, Limits(1000, "claude-x", "gpt-image-2"))
 
 
 def told(judge: PolicyJudge, *targets: Target, **question: Any) -> dict[str, Any]:
@@ -164,6 +170,7 @@ def test_a_question_is_answered_with_every_rule_and_where_the_call_may_go() -> N
             {"name": "few", "effect": "deny", "stored": False, "concerns": False, "why": "over_pictures: more than 2"},
         ],
         "targets": [{"upstream": "reader", "model": None, "location": "local"}],
+        "notes": [],
     }
     many = told(judge, department="内科", model="gpt-image-2", operation="generate", pictures=3)
     assert (many["decision"], many["rule"], many["targets"]) == ("deny", "policy:few", [])
@@ -268,7 +275,11 @@ def test_rules_are_set_listed_explained_and_removed(tmp_path: Path, monkeypatch:
         assert done.exit_code == 0, done.output
         return done.output
 
-    run("set", "home", '{"effect": "local", "departments": ["放射科"]}')
+    noted = run("set", "home", '{"effect": "local", "departments": ["放射科"]}')
+    assert noted.splitlines() == [
+        "home: in force within a second",
+        "home: there is no department '放射科' here (a token may still bring it)",
+    ]
     listed = [msgspec.json.decode(line) for line in run("list", "--json").splitlines()]
     assert [(each["name"], each["effect"], each["stored"]) for each in listed] == [
         ("夜间", "deny", False),
@@ -278,6 +289,10 @@ def test_rules_are_set_listed_explained_and_removed(tmp_path: Path, monkeypatch:
     with closing(Database(Path("data"))) as database:
         People(database).add_department(Department("放射科"))
         info, _ = Keys(database).create("ward", belonging=Belonging("放射科"))
+        old, _ = Keys(database).create("old")
+        Keys(database).revoke(old.id)
+    again = runner.invoke(cli, ["policy", "set", "home", '{"effect": "local", "departments": ["放射科"]}'])
+    assert (again.stdout, again.stderr) == ("home: in force within a second\n", "")
     explained = run("explain", "--key", info.id, "--model", "claude-x")
     assert "Allowed, by policy:home" in explained and "reader (local)" in explained
     night = run("explain", "--model", "sketcher", "--operation", "generate", "--at", "2026-11-22T23:00", "--json")
@@ -294,6 +309,8 @@ def test_rules_are_set_listed_explained_and_removed(tmp_path: Path, monkeypatch:
         (("remove", "none"), "no stored rule 'none'"),
         (("explain", "--key", "key_none", "--model", "m"), "No key has this id"),
         (("explain", "--body", "none.json"), "cannot be read"),
+        (("explain", "--key", old.id, "--model", "m"), f"key: {old.id} of 'old' was revoked"),
+        (("explain", "--user", "nobody", "--model", "m"), "user: there is no user 'nobody' here"),
     ):
         done = runner.invoke(cli, ["policy", *words])
         assert message in str(done.exception), words

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sampan.cli import cli
+from sampan.config import verbs
 from sampan.core import Permission
 from sampan.errors import SampanError
 from sampan.governance.identity import Beside, Identity
@@ -45,7 +46,7 @@ def refused(*words: str) -> str:
     return str(error)
 
 
-def test_people_and_their_keys(home: Path) -> None:
+def test_people_and_their_keys(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert typed("department", "add", "重症 [icu]", "--title", "ICU", "--confined").startswith(
         "重症 [icu] is here, and"
     )
@@ -57,6 +58,9 @@ def test_people_and_their_keys(home: Path) -> None:
         cli, ["key", "create", "laptop", "--user", "li.wei", "--network", "10.0.0.0/8", "--network", "::1"]
     )
     secret = made.stdout.strip()
+    monkeypatch.setattr(verbs, "terminal_width", lambda: 80)
+    narrow = typed("key", "list")
+    assert listed("key")[0]["id"] in narrow and "…" not in narrow
     assert "laptop (as the user)" in made.stderr and secret not in made.stderr
     typed("key", "create", "robot", "--role", "member", "--service", "--confined", "--department", "重症 [icu]")
     laptop, robot = listed("key")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from sampan.errors import ConfigError, SampanError
 from sampan.governance.quota_clock import window
 from sampan.storage.db import Database
 from sampan.storage.ledger import SETTLED, Books, Folder, Pot, heading, pack
+from sampan.storage.records import Records
+from tests.storage.test_records import record
 
 RUNNER = CliRunner()
 HOUSE = '[[limits]]\nname = "house"\nwhat = "money"\nmost = 100\nper = "month"\ndepartment = "*"\n'
@@ -61,13 +64,36 @@ def test_limits_are_set_listed_and_removed(home: Path) -> None:
     assert "stands in the configuration" in refused("limit", "set", "house", "--what", "calls", "--most", "1")
     assert refused("limit", "set", "x", "--what", "calls", "--most", "1").startswith("per: must be")
     assert "hair" in refused("limit", "set", "x", "--what", "calls", "--most", "1", "--per", "day", "--for", "hair=red")
+    known = "calls, tokens, input_tokens, output_tokens, pictures, megapixels, engine_seconds, money, concurrency"
+    wrong = refused("limit", "set", "x", "--what", "picture", "--most", "1", "--per", "day")
+    assert wrong == f"what: 'picture' is not one of {known}"
+    wrong = refused("limit", "set", "x", "--what", "calls", "--most", "1", "--per", "week")
+    assert wrong == "per: 'week' is not one of minute, day, month"
+    assert (
+        typed("limit", "set", "y", "--what", "money", "--most", "3e3", "--per", "day") == "limit y: 3,000 CNY a day\n"
+    )
+    assert typed("limit", "set", "z", "--what", "concurrency", "--most", "8") == "limit z: 8 open calls\n"
+
+
+def test_whom_nobody_knows_is_told_beside(home: Path) -> None:
+    words = ("limit", "set", "x", "--what", "calls", "--most", "5", "--per", "day")
+    done = RUNNER.invoke(cli, [*words, "--for", "department=radiolgy", "--for", "role=membr", "--for", "user=*"])
+    assert (done.exit_code, done.stdout) == (0, "limit x: 5 calls a day\n")
+    assert done.stderr.splitlines() == [
+        "limit x: there is no department 'radiolgy' here (a token may still bring it)",
+        "limit x: there is no role 'membr' here",
+    ]
+    typed("department", "add", "radiology")
+    done = RUNNER.invoke(cli, [*words, "--for", "department=radiology", "--for", "model=none"])
+    assert (done.exit_code, done.stderr) == (0, "")
 
 
 def test_the_list_says_what_is_spent_of_the_fullest_pot(home: Path) -> None:
     database = Database(home / "data")
     books = Books(database, capacity=1 << 12)
     books.open()
-    since, until = window(config.load(home / "sampan.toml").limits[0].per, time.time(), config.quota.read_zone("UTC"))
+    loaded = config.load(home / "sampan.toml")
+    since, until = window(loaded.limits[0].per, time.time(), config.quota.read_zone(loaded.quota.time_zone))
     for name, amount in (("icu", 2_500_000), ("surgery", 1)):
         pot = Pot("house|money|month", f"department={name}", since, until)
         books.append(pack(SETTLED, 0, [(heading(pot), amount)]))
@@ -78,11 +104,27 @@ def test_the_list_says_what_is_spent_of_the_fullest_pot(home: Path) -> None:
     database.close()
     [house] = listed()
     assert (house["spent"], house["pot"]) == (2.5, "department=icu")
+    told = typed("limit", "list")
+    assert all(words in told for words in ("100 CNY a month", "2.5 ", "department=icu"))
+
+
+def test_costs_are_told_to_a_millionth_and_in_which_currency(home: Path) -> None:
+    with closing(Database(home / "data")) as database:
+        records = Records(database)
+        records.start()
+        for number, (outcome, cost) in enumerate((("ok", 0.1), ("ok", 0.1), ("refused", 0.005398))):
+            records.append(record(number, started=1_793_500_000.0, department="icu", outcome=outcome, cost=cost))
+        records.close()
+    rows = list(csv.DictReader(typed("usage", "--csv", "--month", "2026-11").splitlines()))
+    assert [(row["calls"], row["not_answered"], row["cost_cny"]) for row in rows] == [("3", "1", "0.205398")]
+    [line] = map(json.loads, typed("usage", "--json", "--month", "2026-11").splitlines())
+    assert (line["not_answered"], line["cost"], line["currency"]) == (1, 0.205398, "CNY")
+    assert "not answered" in typed("usage", "--month", "2026-11")
 
 
 def test_usage_of_a_month(home: Path) -> None:
     rows = list(csv.reader(typed("usage", "--csv", "--month", "2026-11").splitlines()))
-    assert rows == [["department", "calls", "failed", "input_tokens", "output_tokens", "pictures", "cost"]]
+    assert rows == [["department", "calls", "not_answered", "input_tokens", "output_tokens", "pictures", "cost_cny"]]
     assert typed("usage", "--json") == ""
     assert "CNY" in typed("usage", "--by", "model")
     assert "2026-11" in refused("usage", "--month", "13")
