@@ -179,7 +179,11 @@ class App:
         enter = await asyncio.to_thread(self.entrance.prepare, config)
         tokens = await asyncio.to_thread(self._governance.look_after, config)
         wiring, old = await self._wire(config), self._wiring
-        await self._governance.adopt(config, tokens)
+        try:
+            await self._governance.adopt(config, tokens)
+        except BaseException:
+            await wiring.aclose()
+            raise
         await self._forget_tokens()
         self._tokens = _begin(tokens.run())
         enter()
@@ -302,7 +306,7 @@ class App:
         return next((self.network.upstreams[name] for name, kind in kinds if kind == "reader"), None)
 
     async def _load_bytes(self, identifier: str, tenant: str) -> bytes:
-        return (await self._files.read(tenant, identifier))[1]
+        return (await self._load_file(tenant, identifier))[0]
 
     # Routing.
 
