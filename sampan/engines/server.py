@@ -28,6 +28,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvicorn
@@ -44,7 +45,9 @@ from sampan.engines.exchange import CallerLeft, Exchange, Message, Receive, Send
 from sampan.engines.options import Options, add_flags, read_flags
 from sampan.engines.workers import Workers
 from sampan.errors import CallError, ConfigError, MethodNotAllowed, NotFound, Unavailable
-from sampan.telemetry.tracing import TRACEPARENT, Collector, Tracing
+
+if TYPE_CHECKING:
+    from sampan.telemetry.tracing import Tracing
 
 HELD_LIMIT = 512 * 1024 * 1024  # bytes of bodies at once: a full queue of large calls must not take all memory
 BODY_LIMIT = 64 * 1024 * 1024  # bytes: the gateway's own limit is lower, this one keeps a lone engine alive
@@ -122,7 +125,7 @@ class Shell:
         if self._held + len(body) > self._held_limit:
             raise Unavailable("this engine holds too many large calls; try again in a moment", retry_after=2)
         self._held += len(body)
-        came = {TRACEPARENT: exchange.header(TRACEPARENT)}
+        came = {"traceparent": exchange.header("traceparent")}
         span = None if self.tracing is None else self.tracing.begin(came, "engine")
         done = False
         try:
@@ -210,9 +213,7 @@ def serve(kind: str, listen: str, options: Options, *, lifeline: bool = False) -
     unknown kind or a wrong address, `OSError` for one that is taken.
     """
     shell = Shell(kind, options)
-    collector = Collector.of(os.environ)
-    if collector is not None:  # only what its caller traces: that is decided at the gateway
-        shell.tracing = Tracing(collector, 0.0, service=f"{collector.service}-engine")
+    shell.tracing = _tracing()
     sock = bind(listen, shared=lifeline)
     if lifeline:
         _hold_lifeline()
@@ -223,6 +224,16 @@ def serve(kind: str, listen: str, options: Options, *, lifeline: bool = False) -
         shell.tracing.close()
     log.info("%s stops", kind)
     _leave(0)
+
+
+def _tracing() -> Tracing | None:
+    """For what a caller traces: that is decided at the gateway. Its libraries take a third of a second to load."""
+    if "SAMPAN_TRACES" not in os.environ:
+        return None
+    from sampan.telemetry.tracing import Collector, Tracing
+
+    collector = Collector.of(os.environ)
+    return None if collector is None else Tracing(collector, 0.0, service=f"{collector.service}-engine")
 
 
 async def _serve(shell: Shell, sock: socket.socket, *, lifeline: bool) -> None:

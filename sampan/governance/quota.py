@@ -184,12 +184,14 @@ class Quota:
                 await asyncio.to_thread(self._prune)
 
     def reserve(self, call: Call, actor: Actor, plan: Sequence[Target]) -> LocalLease | None:
+        terms = self.terms
+        if not terms.limits:
+            return LocalLease(self, call, plan, [], None) if terms.prices else None
         now = self._clock.now()
         asked = (id(actor), call.model, call.operation)
         found = self._found.get(asked)
         if found is None or found.actor is not actor or now >= found.until:
             found = self._find(asked, actor, call, now)
-        terms = self.terms
         if not found.tallies:
             return LocalLease(self, call, plan, [], None) if terms.prices else None
         if not self._books.has_room:
