@@ -27,8 +27,7 @@ from sampan.governance.explaining import Explainer, read_question
 from sampan.governance.identity import Beside, Identity
 from sampan.governance.judging import Code, PolicyJudge
 from sampan.governance.oidc import SignIn
-from sampan.governance.policy import read_rule, tell_rule
-from sampan.governance.policy_verbs import body_of
+from sampan.governance.policy import body_of, read_rule, tell_rule
 from sampan.governance.quota_desk import Desk, ledger_of
 from sampan.governance.quota_sources import Settings
 from sampan.governance.residency import Senses

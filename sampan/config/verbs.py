@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
+from datetime import UTC, datetime
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -36,6 +37,11 @@ def find(path: Path | None) -> Path | None:
     if path is None and Path("sampan.toml").is_file():
         return Path("sampan.toml")
     return path
+
+
+def day(seconds: float | None) -> str:
+    """A moment as tables show it, in the time zone of this machine; a dash for none."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M") if seconds else "–"
 
 
 def load(path: Path | None) -> config.Config:

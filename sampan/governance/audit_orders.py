@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Annotated
@@ -64,10 +65,8 @@ def read_time(text: str) -> float | None:
     """Unix seconds, or a date with or without a time, in UTC where it names no zone; None for nothing."""
     if not text:
         return None
-    try:
+    with suppress(ValueError):  # no number: it may be a date
         return float(text)
-    except ValueError:
-        pass
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -6,14 +6,13 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from sampan.config.verbs import ConfigOption, JsonOption, as_options, load, print_table
+from sampan.config.verbs import ConfigOption, JsonOption, as_options, day, load, print_table
 from sampan.core import Permission
 from sampan.errors import ConfigError, InvalidRequest
 from sampan.governance.roles import BUILT_IN, union
@@ -102,7 +101,7 @@ def key_list(path: ConfigOption = None, as_json: JsonOption = False) -> None:
     rows = (
         (
             *(info.id, f"{info.prefix}…", info.name, info.role or "(user's)"),
-            *(info.user or info.department, _day(info.last_used), _state(info)),
+            *(info.user or info.department, day(info.last_used), _state(info)),
         )
         for info in infos
     )
@@ -125,7 +124,7 @@ def key_rotate(
     """Gives a key another secret, printed once; whatever belongs to the key stays with it."""
     info, secret = _open(path).keys.rotate(key, overlap)
     print(secret)
-    end = f"until {_day(info.overlap)}" if info.overlap else "no more"
+    end = f"until {day(info.overlap)}" if info.overlap else "no more"
     print(f"{info.id} for {info.name}. It is shown only now. The old one is good {end}.", file=sys.stderr)
 
 
@@ -151,7 +150,7 @@ def department_list(path: ConfigOption = None, as_json: JsonOption = False) -> N
     if as_json:
         _print_json(found)
         return
-    rows = ((each.name, each.title, _yes(each.confined), _on(each.active), _day(each.created)) for each in found)
+    rows = ((each.name, each.title, _yes(each.confined), _on(each.active), day(each.created)) for each in found)
     print_table(("name", "title", "confined", "state", "added"), rows, whole=("name",), spare=("added", "title"))
 
 
@@ -190,7 +189,7 @@ def user_list(path: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json(found)
         return
-    rows = ((each.name, each.department, each.role, each.email, _on(each.active), _day(each.created)) for each in found)
+    rows = ((each.name, each.department, each.role, each.email, _on(each.active), day(each.created)) for each in found)
     columns = ("name", "department", "role", "e-mail", "state", "added")
     print_table(columns, rows, whole=("name",), spare=("added", "e-mail"))
 
@@ -267,10 +266,6 @@ def _origin(name: str, configured: Mapping[str, object]) -> str:
 def _print_json(found: Iterable[Any]) -> None:
     for each in found:
         print(msgspec.json.encode(each).decode())
-
-
-def _day(seconds: float | None) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M") if seconds else "–"
 
 
 def _yes(said: bool) -> str:

@@ -216,3 +216,10 @@ def tell_rule(rule: RuleSettings) -> dict[str, Any]:
     """A rule as JSON, without what is not set."""
     told: dict[str, Any] = msgspec.to_builtins(rule)
     return {name: value for name, value in told.items() if value not in (None, [], "")}
+
+
+def body_of(rule: RuleSettings) -> dict[str, Any]:
+    """A rule as it is stored."""
+    body = tell_rule(rule)
+    del body["name"]
+    return body

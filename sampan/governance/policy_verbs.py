@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,15 +12,14 @@ import msgspec
 import typer
 
 from sampan import config
-from sampan.config.policy import RuleSettings
-from sampan.config.verbs import ConfigOption, JsonOption, as_options, load, print_table
+from sampan.config.verbs import ConfigOption, JsonOption, as_options, day, load, print_table
 from sampan.core import Call, Dialect, Operation, Target
 from sampan.dialects import Limits
 from sampan.errors import InvalidRequest
 from sampan.governance.directory import Directory, directory_of, of_rule
 from sampan.governance.explaining import Explainer, Question, in_words
 from sampan.governance.judging import KIND, Code, PolicyJudge
-from sampan.governance.policy import read_rule, tell_rule
+from sampan.governance.policy import body_of, read_rule, tell_rule
 from sampan.storage.db import Database
 from sampan.storage.statutes import Statutes
 
@@ -84,7 +82,7 @@ def list_rules(path: ConfigOption = None, as_json: JsonOption = False) -> None:
     loaded = load(path)
     stored = Statutes(_database(loaded)).list(KIND)
     rules = [(tell_rule(rule), "configuration") for rule in loaded.rules]
-    rules += [({"name": each.id, **each.body}, _day(each.updated)) for each in stored]
+    rules += [({"name": each.id, **each.body}, day(each.updated)) for each in stored]
     if as_json:
         for rule, where in rules:
             print(msgspec.json.encode({**rule, "stored": where != "configuration"}).decode())
@@ -121,13 +119,6 @@ def remove_rule(name: NameArgument, path: ConfigOption = None) -> None:
     _check_own(loaded, name)
     Statutes(_database(loaded)).remove(KIND, name)
     print(f"{name}: gone within a second")
-
-
-def body_of(rule: RuleSettings) -> dict[str, Any]:
-    """A rule as it is stored."""
-    body = tell_rule(rule)
-    del body["name"]
-    return body
 
 
 def _database(loaded: config.Config) -> Database:
@@ -176,7 +167,3 @@ def _check_own(loaded: config.Config, name: str) -> None:
 
 def _said(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

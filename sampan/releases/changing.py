@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +22,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from sampan.config import Config, EngineSettings
-from sampan.config.verbs import ConfigOption, JsonOption, load, print_table
+from sampan.config.verbs import ConfigOption, JsonOption, day, load, print_table
 from sampan.errors import ConfigError
 from sampan.releases.standing import AS_NAMED, check_promotable, in_words, loads, resolve
 from sampan.releases.store import Store
@@ -111,7 +110,7 @@ def history(name: EngineArgument, as_json: JsonOption = False, path: ConfigOptio
     lines = []
     for row in rows:
         far = f"{row.stage} {row.share:.0%}" if row.stage is Stage.SHARING else row.stage
-        lines.append((_day(row.asked), row.kind, row.revision or "–", far, row.detail))
+        lines.append((day(row.asked), row.kind, row.revision or "–", far, row.detail))
     if lines:
         print_table(("asked", "what", "release", "how far", "what came of it"), lines, whole=("release",))
 
@@ -229,7 +228,3 @@ def _say(name: str, seen: Iterator[Promotion], console: Console) -> Iterator[Pro
 def _last(seen: Iterator[Promotion]) -> Promotion:
     *_, last = seen
     return last
-
-
-def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -19,7 +19,7 @@ import os
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -29,13 +29,14 @@ from sqlalchemy import Connection, LargeBinary, Table, delete, func, insert, sel
 
 from sampan import __version__
 from sampan.errors import ConfigError
+from sampan.storage.chain import KEY_FILE, NODE_FILE
 from sampan.storage.db import Database
 from sampan.storage.schema import SCHEMA_VERSION
 from sampan.storage.store import Store
 from sampan.storage.tables import ARTIFACTS, METADATA, SETTINGS
 
 MANIFEST = "sampan-backup.json"
-KEPT_FILES = ("audit-key.pem", "node")
+KEPT_FILES = (KEY_FILE, NODE_FILE)
 PAGE = 500  # rows
 PIECE = 1 << 20  # bytes
 
@@ -322,11 +323,9 @@ async def _move_object(source: Store, target: Store, sha256: str, media_type: st
         return  # a row whose bytes were lost before; it is a row that says so there as well
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ConfigError(f"object {sha256[:12]}… is damaged where it is; remove it, or put it back from a backup")
-    try:
+    with suppress(FileNotFoundError):  # which is the rule; else it is there from an earlier attempt
         if await target.size(sha256) == len(data):
-            return  # of an earlier attempt
-    except FileNotFoundError:
-        pass
+            return
     await target.put(sha256, data, media_type)
 
 

@@ -16,15 +16,12 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from sampan.errors import ConfigError
 from sampan.storage.ledger import KEEP, KEEP_MINUTES, Pot
+from sampan.storage.redis_client import client_of, lost, server_of
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -218,21 +215,10 @@ class RedisPots:
     """Asks and tells. Connects when it is first asked; raises `ConfigError` when Redis cannot be reached."""
 
     def __init__(self, url: str, node: str, timeout: float = TIMEOUT) -> None:
-        parts = urlsplit(url)
         self._node = node
         self._timeout = timeout
-        self._place = f"{parts.hostname}:{parts.port or 6379}"
-        self._redis = Redis(
-            host=parts.hostname or "localhost",
-            port=parts.port or 6379,
-            db=int(parts.path.strip("/") or 0),
-            username=unquote(parts.username) if parts.username else None,
-            password=unquote(parts.password) if parts.password else None,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-        )
+        self._place = server_of(url)
+        self._redis = client_of(url, timeout, timeout)
         self._digests: dict[str, str] = {}
         self._queue: list[tuple[tuple[str | int, ...], asyncio.Future[Any]]] = []
         self._pump: asyncio.Task[None] | None = None
@@ -340,7 +326,7 @@ class RedisPots:
                         pipeline.execute_command(*words)
                     answers = await pipeline.execute(raise_on_error=False)
             except (RedisError, OSError, TimeoutError) as error:
-                answers = [self._lost(error)] * (len(asked) + len(self._queue))
+                answers = [lost(self._place, self._timeout, error)] * (len(asked) + len(self._queue))
                 asked, self._queue = asked + self._queue, []
                 with suppress(RedisError, OSError):
                     await self._redis.connection_pool.disconnect()
@@ -350,14 +336,9 @@ class RedisPots:
                 if isinstance(said, NoScriptError | ConfigError):
                     answer.set_exception(said)
                 elif isinstance(said, Exception):
-                    answer.set_exception(self._lost(said))
+                    answer.set_exception(lost(self._place, self._timeout, said))
                 else:
                     answer.set_result(said)
-
-    def _lost(self, error: Exception) -> ConfigError:
-        """Names the place and the reason; neither has the password in it."""
-        reason = f"no answer within {self._timeout:g} s" if isinstance(error, TimeoutError) else str(error)
-        return ConfigError(f"Redis at {self._place} cannot be used: {reason or type(error).__name__}")
 
 
 def place(pot: Pot) -> str:

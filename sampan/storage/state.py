@@ -16,19 +16,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 import msgspec
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
-from sampan.errors import ConfigError
 from sampan.storage.chain import node_of
 from sampan.storage.db import Database, upsert
+from sampan.storage.redis_client import client_of, lost, server_of
 from sampan.storage.tables import SETTINGS
 
 TIMEOUT = 0.2  # seconds one exchange may take: longer than that is as good as away
@@ -197,12 +193,11 @@ class RedisState:
     shared = True
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
-        parts = urlsplit(url)
         self._timeout = timeout
-        self._place = f"{parts.hostname}:{parts.port or 6379}"
-        self._redis = _client(url, timeout)
+        self._place = server_of(url)
+        self._redis = client_of(url, timeout, timeout)
         # An ear of its own: whoever waits for others reads for minutes, whoever asks for a fifth of a second.
-        self._ear = _client(url, None)
+        self._ear = client_of(url, None, TIMEOUT)
         self._messages: PubSub | None = None
         self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
 
@@ -244,7 +239,7 @@ class RedisState:
                     return
         except (RedisError, OSError, TimeoutError) as error:
             await self._stop_listening()
-            raise self._lost(error) from error
+            raise lost(self._place, self._timeout, error) from error
 
     async def aclose(self) -> None:
         await self._stop_listening()
@@ -259,34 +254,13 @@ class RedisState:
         except (RedisError, OSError, TimeoutError) as error:
             with suppress(RedisError, OSError):
                 await self._redis.connection_pool.disconnect()
-            raise self._lost(error) from error
+            raise lost(self._place, self._timeout, error) from error
 
     async def _stop_listening(self) -> None:
         messages, self._messages = self._messages, None
         if messages is not None:
             with suppress(RedisError, OSError):
                 await messages.aclose()  # type: ignore[no-untyped-call]
-
-    def _lost(self, error: Exception) -> ConfigError:
-        """Names the place and the reason; neither has the password in it."""
-        reason = f"no answer within {self._timeout:g} s" if isinstance(error, TimeoutError) else str(error)
-        return ConfigError(f"Redis at {self._place} cannot be used: {reason or type(error).__name__}")
-
-
-def _client(url: str, timeout: float | None) -> Redis:
-    """Never tries again by itself: whoever asks knows better when."""
-    parts = urlsplit(url)
-    return Redis(
-        host=parts.hostname or "localhost",
-        port=parts.port or 6379,
-        db=int(parts.path.strip("/") or 0),
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        socket_timeout=timeout,
-        socket_connect_timeout=TIMEOUT if timeout is None else timeout,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
-    )
 
 
 def _known(text: str, now: int) -> Known | None:
