@@ -7,15 +7,25 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 # Its builds for CPUs and for CUDA go by one version and by different hashes: pip chooses what fits the machine.
 TORCH  := torch==2.13.0
 
-.PHONY: serve qwen test lint format lock clean
+CONSOLE := sampan/console/site/index.html
 
+.PHONY: serve qwen console test lint format lock clean
+
+# The gateway serves without its console, too, and says so.
 serve: $(VENV)/.installed
+	@$(MAKE) --no-print-directory console || true
 	@exec $(BIN)/sampan serve $(if $(CONFIG),--config $(CONFIG))
 
 # What the engines `qwen_vl` and `qwen_image` run on: several GB with CUDA, 1 GB without.
 qwen: $(VENV)/.installed-qwen
 
-test: $(VENV)/.installed-dev $(VENV)/.installed-qwen
+# The web console, from its sources: npm fetches what builds it (200 MB, once).
+console: $(CONSOLE)
+
+$(CONSOLE): $(VENV)/.installed $(shell find console -path console/node_modules -prune -o -type f -print)
+	@$(BIN)/python scripts/build_console.py
+
+test: $(VENV)/.installed-dev $(VENV)/.installed-qwen $(CONSOLE)
 	@scripts/debian-packages
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -62,4 +72,4 @@ lock:
 		-o requirements-qwen.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) sampan/console/site console/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,8 @@ from typing import Any
 from sampan import __version__
 from sampan.batches import BatchRunner
 from sampan.config import SERVER_KIND, Config, Egress, parse_target, split_listen
+from sampan.config.objects import link_origins
+from sampan.console.front import SITE, Front
 from sampan.core import Incoming, Location, Operation, Record, Span, Target, Tier, Upstream
 from sampan.dialects import Limits
 from sampan.dialects.anthropic import Anthropic
@@ -278,6 +280,8 @@ class App:
         self._redaction = Redaction(Detector().find, secrets.token_bytes(32))
         store = open_store(config.storage, folder, self._environ)
         self.objects = Objects(database, time.time, store, direct=config.storage.links == "store")
+        site = self._environ.get("SAMPAN_CONSOLE_SITE")
+        self._front = Front(__version__, Path(site) if site else SITE, link_origins(config.storage))
         self._stack.push_async_callback(self.objects.settled)
         self._files = Files(database, self.objects, time.time)
         self._batches = Batches(database, time.time)
@@ -398,7 +402,7 @@ class App:
             keepalive=wiring.config.server.keepalive,
             version=__version__,
             origins=Origins(wiring.config.cors),
-            foyers=self._governance.foyers(wiring.config),
+            foyers=(self._front, *self._governance.foyers(wiring.config)),
             hsts=wiring.config.tls.hsts if wiring.config.tls.certificate else 0,
         )
 

@@ -131,6 +131,12 @@ def _base(url: str, name: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def link_origins(storage: StorageSettings) -> tuple[str, ...]:
+    """Where pictures come from beside the gateway: the store that gives links of its own, as browsers know it."""
+    bucket = read_objects(storage.objects) if storage.links == "store" else None
+    return () if bucket is None else (bucket.url(bucket.public),)
+
+
 def read_credentials(storage: StorageSettings, environ: Mapping[str, str]) -> S3Credentials | None:
     """What the settings say, or else the environment (`AWS_ACCESS_KEY_ID` and its fellows); None where neither does.
 

@@ -136,7 +136,6 @@ class Door:
         for paths, codec in codecs:
             self._calls |= dict.fromkeys(paths, codec)
         self._pages: dict[str, Callable[[Incoming], Awaitable[Answer]]] = {
-            "/": self._root,
             "/health": self._health,
             "/ready": self._ready,
             "/metrics": self._metrics,
@@ -323,10 +322,6 @@ class Door:
             return "POST"
         pages: list[Shelf | Foyer] = [*self._rooms.foyers, *(shelf for shelf, _ in self._rooms.shelves)]
         return ", ".join(next((found for each in pages if (found := each.methods(path))), ()))
-
-    async def _root(self, incoming: Incoming) -> Answer:
-        said = {"name": "Sampan", "version": self._rooms.version, "ready": "/ready", "models": "/v1/models"}
-        return Answer(200, (JSON,), msgspec.json.encode(said))
 
     async def _health(self, incoming: Incoming) -> Answer:
         return Answer(200, (JSON,), msgspec.json.encode({"status": "ok", "version": self._rooms.version}))

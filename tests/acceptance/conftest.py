@@ -10,8 +10,10 @@ from typing import Any
 
 import anthropic
 import pytest
+from browsing import open_browser
 from clouds import Cloud
 from gateway import DRAW, KEY, QUICK, SOON, TALK, Gateway, route, upstream
+from playwright.sync_api import Browser, sync_playwright
 from sdk_clouds import Stage, sdk_config
 from sdk_openai_clouds import Studio, openai_config
 
@@ -21,7 +23,8 @@ def plain_environment() -> Iterator[None]:
     """No proxy and no key of the machine's may get between an SDK and the gateway."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.lower().endswith("_proxy") or name.startswith(("ANTHROPIC_", "OPENAI_", "SAMPAN_")):
+            ours = name.startswith(("ANTHROPIC_", "OPENAI_", "SAMPAN_")) and name != "SAMPAN_CONSOLE_SITE"
+            if ours or name.lower().endswith("_proxy"):
                 patch.delenv(name)
         yield
 
@@ -103,3 +106,32 @@ async def async_sdk(quay: Gateway) -> AsyncIterator[anthropic.AsyncAnthropic]:
     settings: Any = {"api_key": KEY, "base_url": quay.url, "max_retries": 0, "timeout": SOON}
     async with anthropic.AsyncAnthropic(**settings, http_client=plain) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium; each visit has cookies and a store of its own."""
+    with sync_playwright() as playwright:
+        opened = open_browser(playwright)
+        yield opened
+        opened.close()
+
+
+ENGINES = '[engines.reader]\nkind = "reader"\n[engines.sketcher]\nkind = "sketcher"\n'
+
+
+@pytest.fixture(scope="session")
+def console(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """What the console's pages are tried on: the real CPU engines, which answer by default, and a cloud before them.
+
+    `claude-*` and `gpt-image-1` go to the cloud's cells `console-talk` and `console-draw`, and to the engines when it
+    is sick.
+    """
+    config = QUICK + ENGINES
+    config += upstream("claude", cloud.url("console-talk"), "anthropic", more='probe = "off"')
+    config += upstream("openai", cloud.url("console-draw"), "openai-images", more='probe = "off"')
+    config += route("claude-*", TALK, "claude", "reader") + route("gpt-image-1", DRAW, "openai", "sketcher")
+    server = 'default_model = "reader"\ndefault_image_model = "sketcher"\n'
+    with Gateway(tmp_path_factory.mktemp("console"), config, server=server) as gateway:
+        gateway.wait_ready(300.0)
+        yield gateway

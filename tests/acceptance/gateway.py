@@ -68,7 +68,8 @@ class Reply:
 def environment() -> dict[str, str]:
     """Ours, without anything that would change what a server or an SDK does."""
     prefixes = ("SAMPAN_", "ANTHROPIC_", "OPENAI_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    kept = ("SAMPAN_CONSOLE_SITE",)  # another build of the console, to try it before it is everybody's
+    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(prefixes)}
 
 
 class Gateway:

@@ -258,7 +258,9 @@ def _faults(said: str) -> set[str]:
 
 def _workers(gateway: Gateway) -> list[int]:
     """The processes that decode."""
-    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
     rows = [line.split(None, 2) for line in listed.splitlines() if "sampan.media.worker" in line]
     return [int(pid) for pid, parent, _ in rows if int(parent) == gateway.pid]
 

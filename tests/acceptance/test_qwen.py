@@ -103,7 +103,9 @@ def drawn(gateway: Gateway, **more: Any) -> tuple[str, str, Image.Image]:
 
 def pid_of(gateway: Gateway, kind: str) -> int | None:
     """The process of one engine of this gateway."""
-    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
     for line in listed.splitlines():
         pid, parent, command = line.split(None, 2)
         if int(parent) == gateway.pid and f"sampan.engines.server {kind} " in command:

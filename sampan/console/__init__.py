@@ -1,0 +1,1 @@
+"""The web console: its files, and what its live pages are told."""
