@@ -108,9 +108,12 @@ async def async_sdk(quay: Gateway) -> AsyncIterator[anthropic.AsyncAnthropic]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium; each visit has cookies and a store of its own."""
+    """One Chromium; each visit has cookies and a store of its own.
+
+    It ends with the file of tests: while Playwright runs, no test in the same thread could have an event loop.
+    """
     with sync_playwright() as playwright:
         opened = open_browser(playwright)
         yield opened
@@ -131,6 +134,7 @@ def console(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     config += upstream("claude", cloud.url("console-talk"), "anthropic", more='probe = "off"')
     config += upstream("openai", cloud.url("console-draw"), "openai-images", more='probe = "off"')
     config += route("claude-*", TALK, "claude", "reader") + route("gpt-image-1", DRAW, "openai", "sketcher")
+    config += route("reader", TALK, "reader") + route("sketcher", DRAW, "sketcher")
     server = 'default_model = "reader"\ndefault_image_model = "sketcher"\n'
     with Gateway(tmp_path_factory.mktemp("console"), config, server=server) as gateway:
         gateway.wait_ready(300.0)
