@@ -100,7 +100,9 @@ class Pipeline:
             call, actor = self._understand(story, None)
             if call.stream or call.dialect in KEEPING or call.masked or story.unseen is not None:
                 return self.rest(story, call, actor)
-            if self._asked(story, call, actor) is not None or (parts.ledger is not None and parts.ledger.waits):
+            if parts.replays is not None and self._asked(story, call, actor) is not None:
+                return self.rest(story, call, actor)
+            if parts.ledger is not None and parts.ledger.waits:
                 return self.rest(story, call, actor)
             express = _Express(self, story, call, actor, line)
             if not express.begin():
@@ -127,7 +129,9 @@ class Pipeline:
             _set(call, "trace", story.span.traceparent)
         story.call = call
         if parts.judge is not None:
-            story.rules(parts.judge.judge(call, actor, incoming))
+            ruling = parts.judge.judge(call, actor, incoming)
+            if ruling is not None:
+                story.rules(ruling)
         return call, actor
 
     async def _recall(self, story: Story, call: Call, actor: Actor) -> Call:
@@ -381,7 +385,8 @@ class _Express:
         """Whether the call is under way. Raises `CallError`."""
         parts = self._story.parts
         story, call = self._story, self._call
-        self._plan = plan = fit(parts.catalog.plan(call), call)
+        plan = parts.catalog.plan(call)
+        self._plan = plan = fit(plan, call) if call.confined else plan
         if parts.ledger is not None:
             story.lease = parts.ledger.reserve(call, self._actor, plan)
         errand = parts.router.begin(call, plan, self._arrived)

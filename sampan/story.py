@@ -35,6 +35,7 @@ from sampan.routing.router import Router, Trail
 
 JSON = ("content-type", "application/json")
 _ANTHROPIC = Dialect.ANTHROPIC  # looked up by name it costs 0.4 µs
+_LOCAL = Location.LOCAL
 _NOTHING = Usage()
 _set = msgspec.structs.force_setattr
 
@@ -164,7 +165,7 @@ class Story:
         content = ""
         if self._said is not None and parts.keep_content is not None:
             content = parts.keep_content(self.id, self.incoming, actor, b"".join(self._said))
-        if usage is None or self.replayed:
+        if usage is None or (self.cache and self.replayed):
             usage = _NOTHING  # nobody was asked
         key = ("", "") if actor is None else (actor.key_id, actor.name)
         place = ("", "") if actor is None else (actor.department, actor.user)
@@ -209,10 +210,10 @@ class Story:
         if usage is None and not begun:
             lease.refund()
             return 0.0
-        target = self.trail.target
-        own = target is not None and target.location is Location.LOCAL
-        seconds = now - self._began if own and not self.replayed else 0.0
-        return lease.settle(Spent(usage, self.sent, target, seconds, self.replayed))
+        target, replayed = self.trail.target, bool(self.cache) and self.replayed
+        own = target is not None and target.location is _LOCAL
+        seconds = now - self._began if own and not replayed else 0.0
+        return lease.settle(Spent(usage, self.sent, target, seconds, replayed))
 
 
 def fit(plan: tuple[Target, ...], call: Call) -> tuple[Target, ...]:

@@ -41,10 +41,11 @@ _PROVINCES = frozenset(
     for code in range(span[0], span[1] + 1)
 )
 _SPLIT = "[\\s\\-\u2010-\u2015\u2212\uff0d\u30fb\u00b7\u00ad\u200b-\u200f\u2060\ufeff]"
-_DIGIT = re.compile("[0-9]")
+_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 _GROUP = re.compile("[0-9]+")
 _RUN = re.compile(f"[0-9]+(?:{_SPLIT}{{1,3}}[0-9]+)*")
 _LEAST = 6  # digits of a run that is worth looking at: a social credit code has so many in a row
+_LEAST_DIGITS = {RESIDENT_ID: 17, CREDIT_CODE: _LEAST, BANK_CARD: 16, MOBILE: 11, PASSPORT: 7, RECORD_NUMBER: 1}
 _X = re.compile(f"{_SPLIT}{{0,3}}[XxＸｘ×]")
 _WIDE_DIGITS = "０１２３４５６７８９"
 _NARROW = {0xFF01 + number: 0x21 + number for number in range(94)}
@@ -134,6 +135,7 @@ class Detector:
         listed = sorted({*MEDICAL_WORDS, *words} - {""}, key=lambda word: (-len(word), word))
         self._medical = re.compile("|".join([*map(_as_pattern, listed), _DIAGNOSIS])) if MEDICAL in self.kinds else None
         self._numbers = bool(self.kinds & {RESIDENT_ID, CREDIT_CODE, BANK_CARD, MOBILE, PASSPORT})
+        self._least = min((least for kind, least in _LEAST_DIGITS.items() if kind in self.kinds), default=0)
 
     def find(self, text: str) -> list[Finding]:
         """All findings in the order of the text, none overlapping another."""
@@ -143,7 +145,8 @@ class Detector:
         if not text.isascii() and any(digit in text for digit in _WIDE_DIGITS):
             plain = text.translate(_NARROW)
         found: list[Finding] = []
-        if _DIGIT.search(plain) is not None:
+        # To count all digits takes a tenth of the time that a pattern takes to find the first.
+        if self._least and len(plain.encode("utf-8", "replace").translate(None, _NO_DIGITS)) >= self._least:
             self._find_numbers(plain, found)
         if self._medical is not None:
             found += [Finding(MEDICAL, *match.span(), match[0]) for match in self._medical.finditer(plain)]

@@ -85,7 +85,13 @@ class Identity:
         """Who asks this. Raises `Unauthenticated`, or `Forbidden` for an address that the key is not for."""
         credential = incoming.credential
         now = self._clock()
-        held = self._find(credential, now) if credential else self._find_session(incoming, now)
+        if credential:
+            hashed = digest(credential)
+            held = self._standing.held.get(hashed)
+            if held is None or now >= held.until:
+                held = self._find(credential, hashed, now)
+        else:
+            held = self._find_session(incoming, now)
         if held.networks is not None and not held.networks.hold(incoming.peer):
             raise Forbidden(_ELSEWHERE)
         self._used[held.actor.key_id] = now
@@ -133,9 +139,8 @@ class Identity:
         allowed = facts.roles.get(role or (owner.role if owner else ""), frozenset())
         return allowed & facts.roles.get(owner.role, frozenset()) if owner else allowed
 
-    def _find(self, credential: str, now: float) -> Held:
+    def _find(self, credential: str, hashed: bytes, now: float) -> Held:
         standing = self._standing
-        hashed = digest(credential)
         held = standing.held.get(hashed) or standing.tokens.get(hashed)
         if held is not None and now < held.until:
             return held

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,7 @@ from sampan.config.policy import PolicySettings, ResidencySettings, RuleSettings
 from sampan.core import Actor, Call, Incoming, Ruling
 from sampan.errors import CallError, ConfigError
 from sampan.governance.conditions import Facts
+from sampan.governance.policy import NOTHING as NO_VERDICT
 from sampan.governance.policy import Denied, Policy, Rule, Verdict, compile_rule, read_rule
 from sampan.governance.residency import HEADER, PREFIX, UNREAD, Residency, Senses, read_wish
 from sampan.storage.statutes import Statutes
@@ -89,6 +91,7 @@ class PolicyJudge:
         self._is_failing = False
         self._code = code
         self._policy = Policy()
+        self._idle = False
         self._compiling = threading.Lock()
         self.adopt(code)
         self.refresh()
@@ -97,11 +100,16 @@ class PolicyJudge:
 
     def judge(self, call: Call, actor: Actor, incoming: Incoming) -> Ruling | None:
         """None where nothing concerns the call. Raises `Denied` naming the rule, `InvalidRequest` for a bad header."""
-        standing = self._policy.standing(actor)
-        residency = self._residency
-        if standing.idle and HEADER not in incoming.headers and not residency.concerns(actor):
+        if self._idle and not actor.confined and HEADER not in incoming.headers:
             return None
-        said = self._say(standing.judge(call, incoming, self._clock()), call, actor, incoming)
+        standing = self._policy.standing(actor)
+        stays_free = HEADER not in incoming.headers and not self._residency.concerns(actor)
+        if stays_free and standing.idle:
+            return None
+        verdict = standing.judge(call, incoming, self._clock())
+        if stays_free and verdict is NO_VERDICT:
+            return None
+        said = self._say(verdict, call, actor, incoming)
         if said.refusal:
             raise Denied(said.refusal, said.rule)
         return said.ruling
@@ -149,7 +157,7 @@ class PolicyJudge:
         if outcome.refusal:
             return _Said(outcome.denied, outcome.refusal)
         detected = "" if outcome.confined == UNREAD else outcome.confined
-        rule = _short(demanded) or verdict.confined or detected
+        rule = (demanded and _short(demanded)) or verdict.confined or detected
         rule = rule or verdict.masked or outcome.masked or verdict.rule or outcome.noted
         confined = confined or outcome.confined
         if not rule and not confined:
@@ -167,6 +175,18 @@ class PolicyJudge:
     def code(self) -> Code:
         """What the configuration says."""
         return self._code
+
+    def besides(self) -> dict[str, Any]:
+        """As JSON, what the configuration says beside rules: the default, whose hours are meant, what may not leave."""
+        policy, residency = self._code.policy, self._code.residency
+        return {
+            "policy": {"default": policy.default, "time_zone": policy.time_zone},
+            "residency": {
+                "departments": list(residency.departments),
+                "models": list(residency.models),
+                "detect": dict(residency.detect),
+            },
+        }
 
     def adopt(self, code: Code) -> None:
         """What another configuration says is in force from now on."""
@@ -228,6 +248,7 @@ class PolicyJudge:
         for name in sorted(own & {rule.name for rule in self._stored}):
             self._log.warning("there is a rule %r in the configuration and a stored one: both are in force", name)
         self._policy = Policy(rules, code.policy.default)
+        self._idle = not rules and code.policy.default == "allow" and not self._residency.concerns_all
 
 
 def _short(confined: str) -> str:

@@ -25,7 +25,7 @@ from sampan.governance.quota_clock import FOR_EVER, SteadyClock, window
 from sampan.governance.quota_scope import Limit, units
 from sampan.governance.quota_sources import Settings, StoredLimits
 from sampan.governance.quota_terms import KNOWN_CALLERS, NOTED, Bar, Full, Terms, counts_calls, in_force
-from sampan.storage.ledger import SETTLED, Books, Folder, Pot, heading, pack
+from sampan.storage.ledger import Books, Folder, Pot, heading
 from sampan.storage.statutes import Statutes
 
 MANY = 10_000
@@ -33,7 +33,7 @@ MANY = 10_000
 THIN_EVERY = 1.0
 REST = "(others)"
 PRUNE_EVERY = 3600.0
-BEGINNING = pack(SETTLED, 0, ())
+_ENDED = "a lease is settled or refunded once"
 NO_ROOM = "the ledger cannot be written: what would be spent could not be kept. Ask again in a moment"
 
 
@@ -53,7 +53,7 @@ class Tally:
 class Meter:
     """The pots of one limit, in the window that is running."""
 
-    __slots__ = ("amount", "by_call", "kept", "known", "limit", "most", "pots", "since", "thin_at", "until")
+    __slots__ = ("amount", "by_call", "kept", "known", "limit", "mark", "most", "pots", "since", "thin_at", "until")
 
     def __init__(self, limit: Limit, known: dict[tuple[str, int], int]) -> None:
         """`known` is what the table says of its pots, by name and window."""
@@ -67,6 +67,7 @@ class Meter:
         """The same limit, by other words."""
         self.limit = limit
         self.most = limit.most
+        self.mark = limit.mark
         self.amount = AMOUNTS[limit.settings.what]
         self.by_call = counts_calls(limit)
         self.kept = bool(limit.settings.per)
@@ -186,14 +187,14 @@ class Quota:
     def reserve(self, call: Call, actor: Actor, plan: Sequence[Target]) -> LocalLease | None:
         terms = self.terms
         if not terms.limits:
-            return LocalLease(self, call, plan, [], None) if terms.prices else None
+            return LocalLease(self, call, plan, [], None) if terms.has_prices else None
         now = self._clock.now()
         asked = (id(actor), call.model, call.operation)
         found = self._found.get(asked)
         if found is None or found.actor is not actor or now >= found.until:
             found = self._find(asked, actor, call, now)
         if not found.tallies:
-            return LocalLease(self, call, plan, [], None) if terms.prices else None
+            return LocalLease(self, call, plan, [], None) if terms.has_prices else None
         if not self._books.has_room:
             raise Unavailable(NO_ROOM, retry_after=1.0, should_retry=True)
         bound: Load | None = None
@@ -271,7 +272,7 @@ class Quota:
         """Charges a lease with what its call took; see `LocalLease.settle`."""
         real, cost = self.terms.real(lease.call, lease.plan, lease.bound, spent)
         money = -1
-        entry = [BEGINNING]
+        charges: list[tuple[bytes, int]] = []
         for tally, reserved in lease.charges:
             meter = tally.meter
             if not meter.kept:
@@ -286,12 +287,11 @@ class Quota:
             tally.used += amount - reserved
             tally.spent += amount
             if amount:
-                entry.append(tally.heading)
-                entry.append(amount.to_bytes(8, "little"))
+                charges.append((tally.heading, amount))
             if amount > reserved:
                 self._note(tally, amount, reserved)
-        if len(entry) > 1:  # as `pack` would make it, without its loop
-            self._books.append(b"".join(entry))
+        if charges:
+            self._books.charge(charges)
             self._folder.wake()
         return cost
 
@@ -337,22 +337,25 @@ class LocalLease:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        near = [tally for tally, _ in self.charges if tally.used >= tally.meter.limit.mark]
-        if not near:
-            return ()
+        for tally, _ in self.charges:
+            if tally.used >= tally.meter.mark:
+                return self._warning()
+        return ()
+
+    def _warning(self) -> tuple[tuple[str, str], ...]:
+        near = [tally for tally, _ in self.charges if tally.used >= tally.meter.mark]
         tightest = min(near, key=lambda tally: (tally.meter.most - tally.used) / max(1, tally.meter.most))
         return (self._quota.terms.warning(tightest.meter.limit, tightest.used, tightest.meter.until),)
 
     def settle(self, spent: Spent) -> float:
-        self._end()
+        if not self._open:
+            raise RuntimeError(_ENDED)
+        self._open = False
         return self._quota.pay(self, spent)
 
     def refund(self) -> None:
-        self._end()
+        if not self._open:
+            raise RuntimeError(_ENDED)
+        self._open = False
         for tally, amount in self.charges:
             tally.used -= amount
-
-    def _end(self) -> None:
-        if not self._open:
-            raise RuntimeError("a lease is settled or refunded once")
-        self._open = False

@@ -65,21 +65,24 @@ class Bounds:
         body, quota = call.body, self._quota
         if _COUNTING in call.path:
             return NOTHING
-        micros = 0
+        micros, operation, dialect = 0, call.operation, call.dialect
         for target in plan:
             if target.location is _LOCAL:
                 micros = self._micros
-        if call.operation is _GENERATE or call.operation is _EDIT:
+        if operation is _GENERATE or operation is _EDIT:
             return self._drawn(call, micros)
-        text, pictures, documents = (len(body), 0, 0) if call.plain or call.dialect is _EMBEDDINGS else _weigh(body)
-        seen = pictures * quota.picture_tokens + documents * quota.document_tokens
-        extra = TEMPLATE + (TOOLS if b'"tools"' in body else 0)
+        extra = TEMPLATE + TOOLS if b'"tools"' in body else TEMPLATE
+        if call.plain or dialect is _EMBEDDINGS:
+            text = len(body)
+        else:
+            text, pictures, documents = _weigh(body)
+            extra += pictures * quota.picture_tokens + documents * quota.document_tokens
         output = call.answer_tokens or quota.answer_tokens
-        if call.dialect is _EMBEDDINGS:
+        if dialect is _EMBEDDINGS:
             output = 0
-        elif call.dialect is _CHAT and b'"n"' in body:
+        elif dialect is _CHAT and b'"n"' in body:
             output *= _choices(body)
-        return Load(text + extra + seen, output, 0, 0, micros, text // LIKELY + extra + seen)
+        return Load(text + extra, output, 0, 0, micros, text // LIKELY + extra)
 
     def _drawn(self, call: Call, micros: int) -> Load:
         fields, given = _drawing(call)
@@ -114,7 +117,7 @@ def told(spent: Spent, each: int) -> Load:
     read, written, drawn = usage.input_tokens, usage.output_tokens, usage.images
     if not (0 <= read <= _ENOUGH and 0 <= written <= _ENOUGH and 0 <= drawn <= _ENOUGH):
         read, written, drawn = (min(max(count, 0), _ENOUGH) for count in (read, written, drawn))
-    return Load(read, written, drawn, drawn * each, round(spent.seconds * MILLION))
+    return Load(read, written, drawn, drawn * each, round(spent.seconds * MILLION) if spent.seconds else 0)
 
 
 def broken(spent: Spent, bound: Load) -> Load:

@@ -49,7 +49,7 @@ class Terms:
     def __init__(self, limits: Sequence[Limit], prices: Sequence[PriceSettings], quota: QuotaSettings) -> None:
         self.limits = tuple(limits)
         self.prices = Prices(prices)
-        self._has_prices = bool(prices)
+        self.has_prices = bool(prices)
         self.quota = quota
         self.zone = read_zone(quota.time_zone)
         self._bounds = Bounds(quota)
@@ -62,21 +62,21 @@ class Terms:
     def bound(self, call: Call, plan: Sequence[Target]) -> tuple[Load, int]:
         """The most that a call can take, and cost in millionths."""
         load = self._bounds.of(call, plan)
-        return load, self.prices.most(load, call, plan) if self._has_prices else 0
+        return load, self.prices.most(load, call, plan) if self.has_prices else 0
 
     def real(self, call: Call, plan: Sequence[Target], bound: Load | None, spent: Spent) -> tuple[Load, float]:
         """What a call took, and cost. `bound` is what was reserved, where anybody had to know."""
         usage = spent.usage
         if spent.cached or counts_only(call):
             return NOTHING, 0.0
-        if usage is None:
+        if usage is not None and not usage.images:
+            load = told(spent, 0)
+        elif usage is None:
             load = broken(spent, self._bounds.of(call, plan) if bound is None else bound)
-        elif usage.images:
+        else:
             bound = self._bounds.of(call, plan) if bound is None else bound
             load = told(spent, bound.pixels // bound.pictures if bound.pictures else 0)
-        else:
-            load = told(spent, 0)
-        return load, self.prices.cost(load, call, spent.target, plan) if self._has_prices else 0.0
+        return load, self.prices.cost(load, call, spent.target, plan) if self.has_prices else 0.0
 
     def exceeded(self, full: Sequence[Full], now: float) -> QuotaExceeded:
         """What a caller hears: of several limits the one that is closed longest."""

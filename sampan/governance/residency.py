@@ -87,6 +87,7 @@ class Residency:
         self._detector = Detector(self._actions, settings.medical_words)
         self._masked = Detector({*self._actions, *IDENTIFIERS}, settings.medical_words)
         self._denies = Action.DENY in self._actions.values()
+        self.concerns_all = bool(self._departments or self._models or self._actions)
         self._seen: OrderedDict[bytes, Found] = OrderedDict()
 
     @property
@@ -95,7 +96,7 @@ class Residency:
 
     def concerns(self, actor: Actor) -> bool:
         """Whether there is anything to ask about the calls of an actor."""
-        return bool(actor.confined or self._departments or self._models or self._actions)
+        return self.concerns_all or bool(actor.confined)
 
     def demand(self, call: Call, actor: Actor, wish: str | None) -> str:
         """Who demands that a call stays; empty where nobody does."""
@@ -164,7 +165,8 @@ class Residency:
         return masked or any(action is not Action.NOTE for action in self._actions.values())
 
     def _find(self, text: str) -> Found:
-        return _told(self._detector.find(text)) if self._actions else {}
+        findings = self._detector.find(text) if self._actions else ()
+        return _told(findings) if findings else {}
 
     def _search(self, call: Call) -> tuple[Contents, Found]:
         contents = read_contents(call)
@@ -172,6 +174,8 @@ class Residency:
 
     def _weigh(self, found: Found) -> Outcome:
         """What is done about what was found."""
+        if not found:
+            return NOTHING
         kinds: dict[Action, list[str]] = {}
         for kind, values in found.items():
             if kind in self._actions and len(values) >= self._least[kind]:

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import math
 import os
+import sqlite3
 import threading
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from sampan.core import Record
 from sampan.errors import ConfigError
-from sampan.storage.chain import START, link
+from sampan.storage.chain import START, linking
 from sampan.storage.db import Database, make_file
 from sampan.storage.lock import acquire
 from sampan.storage.spool import Spool
@@ -102,7 +103,8 @@ class Writer:
         self._thread.start()
         return replayed
 
-    def append(self, payload: bytes) -> None:
+    def append(self, record: Record) -> None:
+        payload = encode(record)
         with self._lock:
             spool = self._spool
             if spool is None or self._closing:
@@ -119,7 +121,10 @@ class Writer:
     @property
     def has_room(self) -> bool:
         spool = self._spool
-        return spool is not None and spool.free * 4 >= spool.capacity
+        if spool is None:
+            return False
+        capacity = spool.capacity
+        return (capacity - spool.tail + spool.head) * 4 >= capacity
 
     async def room(self) -> None:
         loop = asyncio.get_running_loop()
@@ -310,6 +315,7 @@ class _Chain:
     def __init__(self, database: Database, node: str) -> None:
         self._database = database
         self._node = node
+        self._link = linking(node)
         self._insertion = _Insertion(database)
         # PostgreSQL has no NUL in a text, and takes another sign for it: the hash is made of what is kept.
         self._no_nul = database.dialect == "postgresql"
@@ -351,10 +357,10 @@ class _Chain:
 
     def _insert(self, records: Sequence[Record], contents: dict[str, bytes]) -> None:
         number, previous = self.head or self._find_head()
-        node, rows = self._node, list[_Row]()
+        node, link, rows = self._node, self._link, list[_Row]()
         for record in records:
             number += 1
-            previous = link(previous, node, number, record)
+            previous = link(previous, number, record)
             rows.append((*astuple(record), node, number, previous.hex()))
         with self._database.write() as connection:
             self._insertion.run(connection, rows)
@@ -414,7 +420,7 @@ class _Chain:
                 places: list[_Row] = []
                 for sequence, *fields in connection.execute(page):
                     number += 1
-                    previous = link(previous, self._node, number, Record(*fields))
+                    previous = self._link(previous, number, Record(*fields))
                     places.append((sequence, number, previous.hex()))
                 if not places:
                     log.info("%d records stand in the chain", number)
@@ -427,28 +433,45 @@ class _Insertion:
     """Inserts rows, many to a statement.
 
     Not `executemany`: the driver lets go of the interpreter lock for every row that it steps through, and gets it back
-    only when the event loop rests. 64 rows of 33 columns stay far below SQLite's limit of 32,766 variables, few shapes
+    only when the event loop rests. 64 rows of 34 columns stay far below SQLite's limit of 32,766 variables, few shapes
     let the driver keep them prepared. Text, since SQLAlchemy would spend milliseconds on rendering each group.
     """
 
     def __init__(self, database: Database) -> None:
         self.mark = "?" if database.engine.dialect.paramstyle == "qmark" else "%s"
-        self._statements = {rows: _insertion(rows, self.mark) for rows in (64, 8, 1)}
+        self._statements = {rows: _insertion(rows, self.mark) for rows in (64, 16, 4, 1)}
 
     def run(self, connection: Connection, rows: Sequence[_Row]) -> None:
+        execute = self._straight(connection) if self.mark == "?" else connection.exec_driver_sql
         start = 0
         for size, statement in self._statements.items():
             while len(rows) - start >= size:
                 values = tuple(chain.from_iterable(rows[start : start + size]))
-                connection.exec_driver_sql(statement, values)
+                execute(statement, values)
                 start += size
+
+    @staticmethod
+    def _straight(connection: Connection) -> Callable[[str, tuple[Any, ...]], object]:
+        """The driver's own way: what SQLAlchemy does around a statement takes as long as ten rows."""
+        cursor = connection.connection.cursor()
+
+        def execute(statement: str, values: tuple[Any, ...]) -> None:
+            try:
+                cursor.execute(statement, values)
+            except sqlite3.Error as error:
+                raise DBAPIError.instance(statement, None, error, sqlite3.Error, hide_parameters=True) from error
+
+        return execute
 
 
 def _insertion(rows: int, mark: str) -> str:
     columns = (*Record.__struct_fields__, "node", "number", "hash")
     names = ", ".join(f'"{name}"' for name in columns)
     row = f"({', '.join([mark] * len(columns))})"
-    return f"INSERT INTO {RECORDS.name} ({names}) VALUES {', '.join([row] * rows)}"
+    # A statement of many rows that may fail in the middle has SQLite copy each page that it changes to a file of its
+    # own first, to undo that statement alone. Nobody wants that here: what fails takes the transaction with it.
+    verb = "INSERT OR ROLLBACK" if mark == "?" else "INSERT"
+    return f"{verb} INTO {RECORDS.name} ({names}) VALUES {', '.join([row] * rows)}"
 
 
 def _adoption(rows: int, mark: str) -> str:

@@ -105,6 +105,13 @@ class Evidence:
             rows = connection.execute(select(SEALS).where(SEALS.c.node == node).order_by(SEALS.c.ordinal)).all()
         return tuple(Seal(**row._mapping) for row in rows)
 
+    def seal_over(self, node: str, number: int) -> Seal | None:
+        """The first seal that binds this record; None while it lies behind the last."""
+        query = select(SEALS).where(SEALS.c.node == node, SEALS.c.number >= number).order_by(SEALS.c.ordinal).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Seal(**row._mapping)
+
     def drops(self, node: str) -> tuple[Drop, ...]:
         """A node's notes of dropped days, in the order of the chain."""
         dropped = DAYS_DROPPED

@@ -17,7 +17,7 @@ import logging
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -44,6 +44,7 @@ _BACKOFF = 1.0
 _ENTRY = struct.Struct("<BQ")
 _SIZE = struct.Struct("<H")
 _AMOUNT = struct.Struct("<q")
+_CHARGE = _ENTRY.pack(SETTLED, 0)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -119,16 +120,22 @@ class Books:
         self._lock = threading.Lock()
         self._spool: Spool | None = None
         self._folded = 0
+        self._sure = True  # whether the table is known to end there: a commit that failed may have been one
+        # What `charge` took since the last look, by the headings of pots: nobody has to read those entries again. Not
+        # `_summed` where others lie among them: those of a dead process, those of `append`, and what found no room.
+        self._sums: dict[bytes, int] = {}
+        self._summed = False
+        self.behind = False
+        """Whether entries that had no room came into the journal while others were folded."""
         # Entries that found the journal full: they wait in memory, the one place where `kill -9` could reach them.
         self._overflow: deque[bytes] = deque()
 
     def open(self) -> None:
         """Opens the journal; what a dead process left in it is there to be read. Raises `ConfigError`."""
         spool = Spool(self._database.folder / "quota.journal", self._capacity)
+        self._sums, self._summed, self._sure = {}, False, True
         try:
-            with self._database.read() as connection:
-                query = select(QUOTA_JOURNALS.c.position).where(QUOTA_JOURNALS.c.node == self.node)
-                folded = int(connection.execute(query).scalar() or 0)
+            folded = self._position()
             # A journal that ends before what the table has of it is a new one: the old one was taken away.
             self._folded = folded if folded <= spool.tail else spool.head
             if self._folded != folded:
@@ -145,18 +152,44 @@ class Books:
     def has_room(self) -> bool:
         """Whether more may be reserved: a quarter of the journal stays free for what is under way."""
         spool = self._spool
-        return spool is not None and not self._overflow and spool.free * 4 >= spool.capacity
+        if spool is None or self._overflow:
+            return False
+        capacity = spool.capacity
+        return (capacity - spool.tail + spool.head) * 4 >= capacity
 
     def append(self, payload: bytes) -> None:
         """When this returns the entry survives `kill -9`. A few µs, no I/O."""
         with self._lock:
-            spool = self._spool
-            if spool is None:
-                raise RuntimeError("charges are kept only between open and close")
-            if self._overflow or not spool.append(payload):
-                if not self._overflow:
-                    self._log.error("the journal of quota is full; charges wait in memory until the database is back")
-                self._overflow.append(payload)
+            self._put(payload)
+            self._summed = False
+
+    def charge(self, charges: Sequence[tuple[bytes, int]]) -> None:
+        """The same for an entry of a lease that has no number; charges are headings and amounts of no less than 0."""
+        parts = [_CHARGE]
+        with self._lock:
+            sums = self._sums
+            for named, amount in charges:
+                parts.append(named)
+                parts.append(amount.to_bytes(8, "little"))
+                sums[named] = sums.get(named, 0) + amount
+            self._put(b"".join(parts))
+
+    def _put(self, payload: bytes) -> None:
+        """The lock is held."""
+        spool = self._spool
+        if spool is None:
+            raise RuntimeError("charges are kept only between open and close")
+        if self._overflow or not spool.append(payload):
+            if not self._overflow:
+                self._log.error("the journal of quota is full; charges wait in memory until the database is back")
+            self._overflow.append(payload)
+            self._summed = False
+
+    def _position(self) -> int:
+        """How far the table has the journal. Raises `ConfigError`."""
+        with self._database.read() as connection:
+            query = select(QUOTA_JOURNALS.c.position).where(QUOTA_JOURNALS.c.node == self.node)
+            return int(connection.execute(query).scalar() or 0)
 
     def group(self) -> Group:
         """The oldest entries that were not released yet; one that cannot be read is logged and counts for nothing."""
@@ -177,32 +210,60 @@ class Books:
         return Group(tuple(entries), tuple(places), end)
 
     def fold_next(self) -> int:
-        """`group`, `fold` and `release` in one, where nobody else has to hear of it: how many entries that were.
+        """`group`, `fold` and `release` of all there is, where nobody else has to hear of it.
 
-        Amounts are added up by the names of pots as they lie there, and each name is read once.
+        Returns how many entries had to be read for it: where all of them came by `charge`, none. Raises `ConfigError`.
         """
-        spool = self._spool
-        if spool is None:
+        with self._lock:
+            spool, summed, sums = self._spool, self._summed, self._sums
+            if spool is None:
+                return 0
+            end = spool.tail
+            # From here on they are what lies behind `end`, whatever has to be read before it.
+            self._sums, self._summed, self.behind = {}, not self._overflow, False
+        try:
+            if not self._sure:
+                self._folded = max(self._folded, self._position())
+                self._sure = True
+            if not summed:
+                return self._fold_read(spool, end)
+            if end > self._folded:
+                self._store(self._pots((named[_SIZE.size :], amount) for named, amount in sums.items()), end)
+            self.release(Group((), (), end))
             return 0
-        place = spool.head
-        payloads, end = spool.entries(_GROUP)
-        named: dict[bytes, int] = {}
-        for payload in payloads:
-            place += 8 + len(payload)
+        except BaseException:
+            with self._lock:
+                self._summed = self._sure = False  # what was taken out of memory is still in the journal
+            raise
+
+    def _fold_read(self, spool: Spool, end: int) -> int:
+        """Folds what lies before `end`, and returns how many entries that were. Each name of a pot is read once."""
+        count = 0
+        while spool.head < end:
+            place = spool.head
+            named: dict[bytes, int] = {}
+            for payload in spool.entries(_GROUP)[0]:
+                if place >= end:
+                    break
+                place += 8 + len(payload)
+                count += 1
+                if place > self._folded:
+                    self._add(payload, named)
             if place > self._folded:
-                self._add(payload, named)
+                self._store(self._pots(named.items()), place)
+            self.release(Group((), (), place))
+        return count
+
+    def _pots(self, named: Iterable[tuple[bytes, int]]) -> dict[Pot, int]:
         sums: dict[Pot, int] = {}
-        for name, amount in named.items():
+        for name, amount in named:
             try:
                 pot = Pot(*_decode(name))
             except msgspec.MsgspecError as error:
                 self._log.error("an entry of the quota journal cannot be read: %s", error)
             else:
                 sums[pot] = sums.get(pot, 0) + amount
-        if end > self._folded:
-            self._store(sums, end)
-        self.release(Group((), (), end))
-        return len(payloads)
+        return sums
 
     def _add(self, payload: bytes, named: dict[bytes, int]) -> None:
         """As `unpack`, of which it knows the form, without making an entry."""
@@ -257,6 +318,7 @@ class Books:
             spool.release(group.end)
             while self._overflow and spool.append(self._overflow[0]):
                 self._overflow.popleft()
+                self.behind = True
 
     @property
     def empty(self) -> bool:
@@ -356,8 +418,9 @@ class Folder:
             self._wake.clear()  # before the tail is read: an append after that sets it again
             self._hurry.clear()
             try:
-                while self._fold():
-                    pass
+                self._fold()  # once: while calls come in there is always another entry, each worth a transaction
+                while self._books.behind:
+                    self._fold()
                 self._failing = False
             except Exception as error:
                 # Whatever it was, the thread lives and the journal keeps the charges.

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, and_, func, literal_column, or_, select, tuple_
 
 from sampan.core import Record
 from sampan.errors import InvalidRequest
 from sampan.storage.chain import Entry, node_of
-from sampan.storage.chain_writer import CAPACITY, LINGER, Keeping, Writer, encode
+from sampan.storage.chain_writer import CAPACITY, LINGER, Keeping, Writer
 from sampan.storage.db import Database
-from sampan.storage.tables import RECORDS
+from sampan.storage.tables import RECORDS, is_value
 
 __all__ = ["CAPACITY", "LINGER", "Records"]
 
@@ -52,7 +52,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def conditions(self, *, sqlite: bool = False) -> list[ColumnElement[bool]]:
         """The same for the database."""
         table = RECORDS.c
-        found: list[ColumnElement[bool]] = [table[name] == value for name in _EXACT if (value := getattr(self, name))]
+        found: list[ColumnElement[bool]] = [is_value(name, value) for name in _EXACT if (value := getattr(self, name))]
         if self.since is not None:
             found.append(table.started >= self.since)
         if self.until is not None:
@@ -105,7 +105,7 @@ class Records:
 
         Its `id` must be its own: of two records with one id the later is taken for a replay of the first.
         """
-        self._writer.append(encode(record))
+        self._writer.append(record)
 
     @property
     def head(self) -> tuple[int, str] | None:
@@ -165,6 +165,14 @@ class Records:
                 query = query.where(started <= at[0], tuple_(started, sequence) < tuple_(*at))
             rows = connection.execute(query.order_by(started.desc(), sequence.desc()).limit(limit + 1)).all()
         return tuple(_entry(row) for row in rows[:limit]), len(rows) > limit
+
+    def count(self, wanted: Wanted, most: int) -> int:
+        """How many are looked for; no more than `most` are counted."""
+        conditions = wanted.conditions(sqlite=self._sqlite)
+        one: ColumnElement[Any] = literal_column("1").label("one")
+        found = select(one).select_from(RECORDS).where(*conditions).limit(most)
+        with self._database.read() as connection:
+            return int(connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
 
     def entries(self, wanted: Wanted) -> Iterator[Entry]:
         """Every record that is looked for with its place in the chain, in the order in which they were kept."""

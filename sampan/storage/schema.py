@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, select
 from sampan.errors import ConfigError
 from sampan.storage.tables import METADATA, SETTINGS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised by one with every release that changes a table; an older program refuses a newer database, it does not guess.
 
 It is kept as the setting `schema_version`, which programs before schema 4 knew, too.

@@ -30,6 +30,8 @@ _FILE = struct.Struct("<8sQ")
 _HEAD = struct.Struct("<QI")
 _HEAD_SLOTS = (64, 128)
 _ENTRY = struct.Struct("<II")
+_HEADER = _ENTRY.size
+_pack, _crc32 = _ENTRY.pack, zlib.crc32  # an append is made for every call, and each dot costs it something
 _RING = 4096
 _BLOCK = 1 << 18
 _MASK = 0xFFFFFFFF
@@ -70,15 +72,16 @@ class Spool:
 
     def append(self, payload: bytes) -> bool:
         """Puts an entry in; when this returns True the entry survives the process. False: there is no room for it."""
-        size = _ENTRY.size + len(payload)
-        tail = self.tail
-        if size > self.free or not payload:
+        size = _HEADER + len(payload)
+        tail, capacity = self.tail, self.capacity
+        if size > capacity - tail + self.head or size == _HEADER:
             return False
-        data = _ENTRY.pack(len(payload), zlib.crc32(payload, tail & _MASK)) + payload
-        place = tail % self.capacity
-        first = self.capacity - place
+        data = _pack(size - _HEADER, _crc32(payload, tail & _MASK)) + payload
+        place = tail % capacity
+        first = capacity - place
         if size <= first:
-            self._map[_RING + place : _RING + place + size] = data
+            place += _RING
+            self._map[place : place + size] = data
         else:
             self._map[_RING + place : _RING + self.capacity] = data[:first]
             self._map[_RING : _RING + size - first] = data[first:]

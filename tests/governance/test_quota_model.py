@@ -56,8 +56,8 @@ class _Heard(Books):
 
     heard: list[Entry]
 
-    def append(self, payload: bytes) -> None:
-        super().append(payload)
+    def _put(self, payload: bytes) -> None:
+        super()._put(payload)
         self.heard.append(unpack(payload))
 
 

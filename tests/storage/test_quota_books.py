@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,6 +95,105 @@ def test_a_death_between_the_table_and_the_release_counts_nothing_twice(tmp_path
         assert again.spent(86_400) == {}
         assert again.shares(0) == {again.node: {DAY: 12, NIGHT: 2}}
         again.close()
+
+
+class _Faulty(Books):
+    """Its table fails when it is told to: before anything is written, or when all of it is."""
+
+    fault = ""
+
+    def _store(self, sums: Mapping[Pot, int], end: int) -> None:
+        if self.fault == "before":
+            raise ConfigError("the database is locked")
+        super()._store(sums, end)
+        if self.fault == "after":
+            self._folded = 0  # nobody heard that it was committed
+            raise ConfigError("the connection is gone")
+
+
+STEPS = ("charge", "charge", "append", "fold", "fail before", "fail after", "die")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 1000)), max_size=16))
+def test_whatever_fails_each_charge_counts_once(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
+    with database(tmp_path_factory.mktemp("faults")) as opened:
+        books = _Faulty(opened, capacity=1 << 12)
+        books.open()
+        charged = dict.fromkeys((DAY, NIGHT), 0)
+        for step, amount in steps:
+            if step in ("charge", "append"):
+                pairs = [(DAY, amount), (NIGHT, 1)]
+                charged[DAY] += amount
+                charged[NIGHT] += 1
+                named = [(heading(pot), each) for pot, each in pairs]
+                books.charge(named) if step == "charge" else books.append(pack(SETTLED, 0, named))
+            elif step == "die":
+                books.close()
+                books = _Faulty(opened, capacity=1 << 12)
+                books.open()
+            elif step == "fold":
+                books.fold_next()
+                assert books.empty
+            else:
+                books.fault = step.partition(" ")[2]
+                try:
+                    books.fold_next()
+                    assert books.empty, "there was nothing to write"
+                except ConfigError:
+                    assert not books.empty
+                books.fault = ""
+        books.fold_next()
+        assert books.empty
+        assert books.spent(0) == {pot: amount for pot, amount in charged.items() if charged[NIGHT]}
+        books.close()
+
+
+def test_charges_are_folded_without_being_read(tmp_path: Path) -> None:
+    with database(tmp_path) as opened:
+        books = Books(opened, capacity=1 << 12)
+        books.open()
+        assert books.fold_next() == 0
+        for amount in (3, 4):
+            books.charge([(heading(DAY), amount), (heading(NIGHT), 1)])
+        assert books.group().entries[1] == Entry(SETTLED, 0, ((DAY, 4), (NIGHT, 1))), "a dead process left the same"
+        assert books.fold_next() == 0
+        books.charge([(heading(DAY), 5)])
+        books.append(pack(SETTLED, 0, [(heading(DAY), 6)]))
+        assert books.fold_next() == 2, "one of them was never added up"
+        assert books.spent(0) == {DAY: 18, NIGHT: 2}
+        books.close()
+
+
+def test_charges_that_come_while_others_are_folded_count_once(tmp_path: Path) -> None:
+    with database(tmp_path) as opened:
+        books = Books(opened, capacity=1 << 20)
+        books.open()
+        folder = Folder(books, linger=0.0)
+        folder.start()
+        for _ in range(3000):
+            books.charge([(heading(DAY), 2)])
+            folder.wake()
+        assert folder.flush(30.0)
+        assert books.spent(0) == {DAY: 6000}
+        folder.close()
+        books.close()
+
+
+def test_charges_beyond_a_full_journal_count_once(tmp_path: Path) -> None:
+    with database(tmp_path) as opened:
+        books = Books(opened, capacity=256)
+        books.open()
+        books.fold_next()
+        for _ in range(20):
+            books.charge([(heading(DAY), 1)])
+        assert not books.has_room
+        while not books.empty:
+            books.fold_next()
+        assert books.spent(0) == {DAY: 20}
+        books.close()
 
 
 def test_a_journal_that_was_taken_away_starts_anew(tmp_path: Path) -> None:

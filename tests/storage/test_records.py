@@ -17,13 +17,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from sampan.core import Record
 from sampan.errors import ConfigError
 from sampan.storage.db import Database
-from sampan.storage.records import Records
+from sampan.storage.records import Records, Wanted
 from sampan.storage.spool import Spool
+from sampan.storage.tables import RECORDS
 
 NEVER = 3600.0
 """A linger that keeps the writer from draining until it is told to: what a death at the worst moment finds."""
@@ -355,6 +356,17 @@ def test_appending_from_several_threads_keeps_all(records: Records) -> None:
         thread.join()
     records.flush()
     assert sorted(ids(records)) == sorted(f"req_{number}" for number in range(900))
+
+
+@pytest.mark.parametrize("wanted", ["department", "user", "rule", "outcome", "key"])
+def test_what_is_rare_is_found_by_an_index(wanted: str, tmp_path: Path) -> None:
+    conditions = Wanted(**{wanted: "key_7"}).conditions(sqlite=True)
+    query = select(RECORDS.c.id).where(*conditions).order_by(RECORDS.c.started.desc(), RECORDS.c.sequence.desc())
+    with closing(Database(tmp_path)) as database, database.read() as connection:
+        statement = query.compile(database.engine)
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("key_7",)).all()
+    assert len(rows) == 1, "nothing is sorted"
+    assert f"USING INDEX records_{wanted}" in rows[0][3]
 
 
 def test_the_manual_explains_every_column() -> None:
