@@ -175,3 +175,10 @@ def test_usage_counts_what_was_read_and_said_and_count_agrees(reader: Reader) ->
 def test_an_answer_ends_early_when_the_caller_has_left(reader: Reader) -> None:
     answer, usage = finish(reader.answer("提取文字", [Source("text", SLIP.encode(), "m")], lambda: True))
     assert answer == "" and usage.output_tokens == 0
+
+
+@pytest.mark.parametrize("question", ["日期和金额是多少?", "What are the date and the amount?"])
+def test_how_long_something_may_take_is_no_date(reader: Reader, question: str) -> None:
+    terms = "合同生效后五日内，甲方向乙方支付合同总价的20%作为预付款。"
+    answer = ask(reader, question, f"签订日期：2024年6月22日\n{terms}\n合同金额：163,149.00元\n")
+    assert "2024年6月22日" in answer and "163,149.00" in answer

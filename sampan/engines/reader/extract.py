@@ -169,9 +169,17 @@ def _answer(ask: Ask, document: Document, lexicon: Lexicon) -> Finding | None:
     if best is not None and best.confidence >= (SURE_OF_TURN if ask.meant else SURE):
         return best
     sentence = None if lacks(ask.whole, document) else _from_prose(ask, document, lexicon)
+    if sentence is not None and best is not None and ask.kind == "date" and _is_span(sentence):
+        sentence = None
     if sentence is not None and (best is None or sentence.confidence > best.confidence + 0.05):
         best = sentence
     return best if best is not None and best.confidence >= (ENOUGH if best is not sentence else ENOUGH_PROSE) else None
+
+
+def _is_span(found: Finding) -> bool:
+    """Whether what reads like a day is how long something may take: the 五日 of 合同生效后五日内."""
+    within = re.compile(re.escape(found.value) + r"\s*(?:之?内|以内)")
+    return any(within.search(evidence.line.text) for evidence in found.evidence)
 
 
 def _subject_missing(ask: Ask, document: Document, lexicon: Lexicon) -> bool:
