@@ -12,19 +12,23 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sampan import __version__
 from sampan.batches import BatchRunner
-from sampan.config import SERVER_KIND, Config, Egress, parse_target, split_listen
+from sampan.config import Config, Egress, split_listen
 from sampan.config.objects import link_origins
+from sampan.console.easel import Easels, easels
 from sampan.console.front import SITE, Front
-from sampan.core import Incoming, Location, Operation, Record, Span, Target, Tier, Upstream
+from sampan.console.voices import Voices, voices
+from sampan.core import Incoming, Operation, Record, Span, Target, Upstream
 from sampan.dialects import Limits
 from sampan.dialects.anthropic import Anthropic
 from sampan.edge.batches import BatchesPages
+from sampan.edge.console_papers import BODY_LIMIT, PapersPages
+from sampan.edge.console_pictures import PicturesPages
 from sampan.edge.door import MESSAGES, BodyLimits, Door, Rooms, Shelf
 from sampan.edge.entrance import Entrance
 from sampan.edge.files import FilesPages
@@ -42,11 +46,13 @@ from sampan.media.crew import Crew
 from sampan.media.fetching import Exemption, Fetcher, Policy
 from sampan.media.kitchen import Kitchen
 from sampan.memory import Memory
-from sampan.network import Network, NetworkBuilder, Running, Ways
+from sampan.network import Network, NetworkBuilder, Running, Ways, catalog_of
+from sampan.operating import Operating
 from sampan.pipeline import Pipeline
+from sampan.reloading import check_swap
 from sampan.replay import Replays, Terms
 from sampan.routing.breaker import State as BreakerState
-from sampan.routing.catalog import Catalog, Route
+from sampan.routing.catalog import Catalog
 from sampan.routing.router import Router
 from sampan.senses import Eyes
 from sampan.storage.batches import Batches
@@ -56,14 +62,16 @@ from sampan.storage.files import Files
 from sampan.storage.gallery import Gallery
 from sampan.storage.keys import STRONG_SECRET, Keys
 from sampan.storage.objects import Objects, open_store
+from sampan.storage.papers import Papers
 from sampan.storage.releases import Releases
 from sampan.storage.responses import Responses
 from sampan.storage.state import KeptState, RedisState, State
 from sampan.story import Parts
-from sampan.telemetry import Collector, Metrics, Tracing, log_call
+from sampan.telemetry import Collector, Tracing, log_call
 from sampan.upstreams.fetch import Strangers
 from sampan.upstreams.outside import Outside
 from sampan.upstreams.upstream import HttpUpstream
+from sampan.watching import Sources, Watched, Watching
 
 log = logging.getLogger("sampan.app")
 
@@ -100,14 +108,16 @@ class Wiring:
 class App:
     """One gateway. `async with App(config) as app` has all parts started, engines still warming up."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, config: Config, environ: Mapping[str, str] = os.environ, path: Path | None = None) -> None:
+        """`path` is the file that the configuration came from, where it came from one."""
         self._first = config
+        self._path = path
         self.admin_key: str | None = None
         self.public_url = ""
         self._environ = environ
         self._stack = AsyncExitStack()
         self._retired: list[asyncio.Task[Any]] = []
-        self.metrics = Metrics()
+        self.metrics = Watched()
         self._tracing: Tracing | None = None
 
     async def __aenter__(self) -> App:
@@ -137,17 +147,21 @@ class App:
             log.warning("%s; until it is back pictures go out as bytes", error)
         self._cache = Cache(config.cache.bytes, time.monotonic)
         collector = self._trace(config)
-        links = Links(lambda: self.config, self._process)
+        links = Links(lambda: self.config, self._process, self.metrics.moved)
         env = collector.environment() if collector else {}
         self._engines = EngineRoom(config, self._releases, self.metrics, links, env)
         self._wiring = await self._wire(config)
         self._stack.push_async_callback(self._unwire)
+        self._operating = Operating(lambda: self.config, self._releases, self._engines, self._path, self._environ)
+        self._stack.push_async_callback(self._operating.aclose)
+        self.watching = Watching(self.metrics.board, self._sources())
         self.pipeline = Pipeline(self._parts(self._wiring))
         self._runner = BatchRunner(self._batches, self._run_batched, time.time, config.server.batch_calls)
         self.door = Door(self._rooms(self._wiring), _limits(config))
         self._stack.push_async_callback(self._engines.supervisor.stop)
         promoting = await self._engines.start()
-        for work in (*self._governance.works(), self._sweep(), self._runner.run_forever(), promoting):
+        own = self._sweep(), self._runner.run_forever(), promoting, self.watching.run()
+        for work in (*self._governance.works(), *own):
             self._stack.push_async_callback(_end, _begin(work))
         self._tokens = _begin(self._governance.tokens.run())
         self._stack.push_async_callback(self._forget_tokens)
@@ -176,7 +190,7 @@ class App:
 
         Breakers keep their states, for those are in the store that both wirings share.
         """
-        _check_swap(self.config, config)
+        check_swap(self.config, config)
         await asyncio.to_thread(golden_probes, config)
         enter = await asyncio.to_thread(self.entrance.prepare, config)
         tokens = await asyncio.to_thread(self._governance.look_after, config)
@@ -190,6 +204,7 @@ class App:
         self._tokens = _begin(tokens.run())
         enter()
         self._wiring = wiring
+        self.watching.reloaded()
         self.pipeline.adopt(self._parts(wiring))
         self.door.adopt(self._rooms(wiring), _limits(config))
         self._retired = [task for task in self._retired if not task.done()]
@@ -215,10 +230,11 @@ class App:
             ways = Ways(self._egress, self._redaction)
             engines = Running(self._engines.supervisor, self._engines.lineups)
             builder = NetworkBuilder(config, engines, self.metrics, kitchen, self._state, ways)
-            network = builder.build()
-            for upstream in network.upstreams.values():
-                stack.push_async_callback(upstream.aclose)
-            await network.sharing.load()
+            with self.metrics.board.quiet():
+                network = builder.build()
+                for upstream in network.upstreams.values():
+                    stack.push_async_callback(upstream.aclose)
+                await network.sharing.load()
             stack.push_async_callback(network.sharing.aclose)
             catalog = catalog_of(config)
             works = [*(prober.run() for prober in network.probers), network.sharing.run(), network.sharing.listen()]
@@ -286,6 +302,7 @@ class App:
         self._files = Files(database, self.objects, time.time)
         self._batches = Batches(database, time.time)
         self._responses = Responses(database, time.time)
+        self._papers = Papers(database)
         self._releases = Releases(database, time.time)
         kept_in = config.storage.state
         self._state: State = KeptState(database, time.time) if kept_in == "memory" else RedisState(kept_in)
@@ -303,6 +320,12 @@ class App:
             for name, guard in self.network.guards.items()
         }
         return ready, {"engines": engines, "breakers": breakers}
+
+    def _sources(self) -> Sources:
+        def currency() -> str:
+            return self._governance.ledger.terms.quota.currency
+
+        return Sources(lambda: self._wiring, self._engines, self._records, self._releases, self._cache, currency)
 
     def _reader(self) -> Upstream | None:
         """The engine that reads, for who has to know what is in a picture."""
@@ -336,7 +359,9 @@ class App:
         gallery = Gallery(self.objects, self.public_url, wiring.config.storage.link_lifetime, time.time)
         return Parts(
             catalog=wiring.catalog,
-            router=Router(wiring.network.guards, server.attempts, self.metrics.attempted),
+            router=Router(
+                wiring.network.guards, server.attempts, self.metrics.attempted, broke=self.metrics.board.broke
+            ),
             limits=_call_limits(wiring.config),
             authenticate=self._identity.identify,
             actor_of=self._identity.find,
@@ -414,8 +439,22 @@ class App:
             (FilesPages(self._files, time.time, server.max_file), server.max_file + FORM_OVERHEAD),
             (batches, server.max_batch),
             (ResponsesPages(self._responses), SMALL_BODY),
-            *((each, ADMIN_BODY) for each in admin),
+            (PapersPages(self._papers, self._files, lambda: self._voices(wiring)), BODY_LIMIT),
+            (
+                PicturesPages(self.objects, lambda: self._easels(wiring), server.max_image),
+                server.max_image + SMALL_BODY,
+            ),
+            *(
+                (each, ADMIN_BODY)
+                for each in (*admin, *self._operating.shelves, self.watching.shelf(self._identity.identify))
+            ),
         )
+
+    def _voices(self, wiring: Wiring) -> Voices:
+        return voices(wiring.config, wiring.catalog, self._models())
+
+    def _easels(self, wiring: Wiring) -> Easels:
+        return easels(wiring.config, wiring.catalog, self._models())
 
     async def _run_batched(self, owner: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """One call of a batch, by the way of all calls."""
@@ -459,33 +498,6 @@ def _note_end(task: asyncio.Task[Any]) -> None:
         log.error("background work ended by a mistake of ours", exc_info=task.exception())
 
 
-def catalog_of(config: Config) -> Catalog:
-    """The routes of a configuration."""
-    routes = [
-        Route(
-            route.model,
-            tuple(route.operations),
-            tuple(_target(config, text, hedged=route.hedge) for text in route.targets),
-            (route.cache_seconds or config.cache.seconds) if route.cache else 0.0,
-            route.cache_shared,
-        )
-        for route in config.routes
-    ]
-    return Catalog(routes, (config.server.default_model, config.server.default_image_model))
-
-
-def _target(config: Config, text: str, *, hedged: bool) -> Target:
-    name, model = parse_target(text)
-    engine = config.engines.get(name)
-    if engine is not None:
-        # Another's server knows its model by a name of its own, ours answer to any.
-        known = engine.model if engine.kind == SERVER_KIND else ""
-        return Target(name, model or known or None, engine.speaks, Location.LOCAL, engine.tier, hedged)
-    upstream = config.upstreams[name]
-    tier = Tier.CLOUD if upstream.location is Location.CLOUD else Tier.LOCAL
-    return Target(name, model, upstream.dialect, upstream.location, tier, hedged)
-
-
 def _limits(config: Config) -> BodyLimits:
     return BodyLimits(config.server.max_body, config.server.body_timeout, config.server.body_rate)
 
@@ -493,30 +505,6 @@ def _limits(config: Config) -> BodyLimits:
 def _call_limits(config: Config) -> Limits:
     server = config.server
     return Limits(server.max_image, server.default_model, server.default_image_model)
-
-
-def _check_swap(before: Config, after: Config) -> None:
-    """Raises `ConfigError` for what only a restart can change."""
-    fixed = {
-        "[server] listen": (before.server.listen, after.server.listen),
-        "[server] data": (before.server.data, after.server.data),
-        "[server] public_url": (before.server.public_url, after.server.public_url),
-        "[server] idle_timeout": (before.server.idle_timeout, after.server.idle_timeout),
-        "[server] batch_calls": (before.server.batch_calls, after.server.batch_calls),
-        "[server] log_level": (before.server.log_level, after.server.log_level),
-        "[storage]": (before.storage, after.storage),
-        "[cache] bytes": (before.cache.bytes, after.cache.bytes),
-        "[egress]": (before.egress, after.egress),
-        "[telemetry]": (_restart_only(before), _restart_only(after)),
-        "[engines]": (before.engines, after.engines),
-    }
-    changed = [name for name, (old, new) in fixed.items() if old != new]
-    if changed:
-        raise ConfigError(f"{', '.join(changed)}: only a restart can change this; nothing was changed")
-
-
-def _restart_only(config: Config) -> object:
-    return replace(config.telemetry, calls=False)
 
 
 async def _retire(wiring: Wiring) -> None:
@@ -554,6 +542,7 @@ async def serve(app: App, announce: Callable[[App], Coroutine[None, None, None]]
     announcing = asyncio.create_task(announce(app))
     try:
         await stop.wait()
+        app.watching.broadcast.close()
         listener.retire()
         if not await listener.empty(app.config.server.shutdown):
             app.pipeline.stop()

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sampan import __version__, backing, config
-from sampan.app import App, catalog_of, serve
+from sampan.app import App, serve
 from sampan.config.verbs import ConfigOption, as_options, find, print_table
 from sampan.drill.orders import Orders, send
 from sampan.errors import CallError, ConfigError
@@ -25,6 +25,7 @@ from sampan.governance.audit_verbs import audit_cli
 from sampan.governance.people_verbs import departments_cli, keys_cli, roles_cli, users_cli
 from sampan.governance.policy_verbs import make_policy_cli
 from sampan.governance.quota_verbs import limits_cli, usage
+from sampan.network import catalog_of
 from sampan.releases import golden
 from sampan.releases.changing import standings
 from sampan.releases.verbs import models_cli
@@ -108,7 +109,7 @@ async def _serve(loaded: config.Config, path: Path | None) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked)
-    app = App(loaded)
+    app = App(loaded, path=path)
 
     async def announce(app: App) -> None:
         await _announce(app, path)

@@ -25,10 +25,14 @@ log = logging.getLogger("sampan.app")
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What engines need of the rest: the configuration in force, and how a process of an engine is asked."""
+    """What engines need of the rest: the configuration in force, and how a process of an engine is asked.
+
+    `moved` is told of every change of a process.
+    """
 
     config: Callable[[], Config]
     process: Callable[..., Process]
+    moved: Callable[[EngineState], None] = lambda state: None
 
 
 class EngineRoom:
@@ -46,7 +50,7 @@ class EngineRoom:
         for name in config.engines:
             metrics.engine(name, False)
         specs = [self._processes.first(name) for name in config.engines]
-        self.supervisor = Supervisor(specs, log=_engine_log, listeners=(self._changed,))
+        self.supervisor = Supervisor(specs, log=_engine_log, listeners=(self._changed, links.moved))
 
     async def start(self) -> Coroutine[Any, Any, None]:
         """Starts the processes, and returns the work that promotes releases, to be run while they do."""
@@ -63,6 +67,10 @@ class EngineRoom:
         if lineup is None:
             return ""
         return None if lineup.candidate else self._processes.running.get(lineup.stable, "")
+
+    def running(self, process: str) -> str:
+        """The release that a process was given; empty for one that has none."""
+        return self._processes.running.get(process, "")
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether every engine is warm, and what each is at."""

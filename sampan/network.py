@@ -24,8 +24,9 @@ from sampan.config import (
     Egress,
     EngineSettings,
     UpstreamSettings,
+    parse_target,
 )
-from sampan.core import Call, Continuing, Dialect, Fault, Location, Operation
+from sampan.core import Call, Continuing, Dialect, Fault, Location, Operation, Target, Tier
 from sampan.dialects.translation.chat_server import SERVERS
 from sampan.dialects.translation.manners import Terms, manners
 from sampan.errors import ConfigError, TargetFault
@@ -38,6 +39,7 @@ from sampan.routing.breaker import Breaker
 from sampan.routing.breaker import State as BreakerState
 from sampan.routing.bulkhead import Bulkhead
 from sampan.routing.canary import Canary, Lineup, Process
+from sampan.routing.catalog import Catalog, Route
 from sampan.routing.probes import Prober
 from sampan.routing.sharing import Sharing
 from sampan.storage.state import State
@@ -329,3 +331,30 @@ class NetworkBuilder:
                 await self._supervisor.wait_warm(process, seconds)
             except TimeoutError:
                 raise TargetFault(Fault.FIRST_BYTE_TIMEOUT, "the engine is still warming up") from None
+
+
+def catalog_of(config: Config) -> Catalog:
+    """The routes of a configuration."""
+    routes = [
+        Route(
+            route.model,
+            tuple(route.operations),
+            tuple(_target(config, text, hedged=route.hedge) for text in route.targets),
+            (route.cache_seconds or config.cache.seconds) if route.cache else 0.0,
+            route.cache_shared,
+        )
+        for route in config.routes
+    ]
+    return Catalog(routes, (config.server.default_model, config.server.default_image_model))
+
+
+def _target(config: Config, text: str, *, hedged: bool) -> Target:
+    name, model = parse_target(text)
+    engine = config.engines.get(name)
+    if engine is not None:
+        # Another's server knows its model by a name of its own, ours answer to any.
+        known = engine.model if engine.kind == SERVER_KIND else ""
+        return Target(name, model or known or None, engine.speaks, Location.LOCAL, engine.tier, hedged)
+    upstream = config.upstreams[name]
+    tier = Tier.CLOUD if upstream.location is Location.CLOUD else Tier.LOCAL
+    return Target(name, model, upstream.dialect, upstream.location, tier, hedged)

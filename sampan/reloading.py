@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from sampan import config
@@ -87,3 +88,27 @@ def ask_server(data: Path) -> None:
                 raise ConfigError(f"the server keeps its old configuration: {said}")
         pause.wait(0.05)
     raise ConfigError(f"the server (pid {pid}) did not answer within {WAIT:g} seconds; its log says more")
+
+
+def check_swap(before: Config, after: Config) -> None:
+    """Raises `ConfigError` for what only a restart can change."""
+    fixed = {
+        "[server] listen": (before.server.listen, after.server.listen),
+        "[server] data": (before.server.data, after.server.data),
+        "[server] public_url": (before.server.public_url, after.server.public_url),
+        "[server] idle_timeout": (before.server.idle_timeout, after.server.idle_timeout),
+        "[server] batch_calls": (before.server.batch_calls, after.server.batch_calls),
+        "[server] log_level": (before.server.log_level, after.server.log_level),
+        "[storage]": (before.storage, after.storage),
+        "[cache] bytes": (before.cache.bytes, after.cache.bytes),
+        "[egress]": (before.egress, after.egress),
+        "[telemetry]": (_restart_only(before), _restart_only(after)),
+        "[engines]": (before.engines, after.engines),
+    }
+    changed = [name for name, (old, new) in fixed.items() if old != new]
+    if changed:
+        raise ConfigError(f"{', '.join(changed)}: only a restart can change this; nothing was changed")
+
+
+def _restart_only(config: Config) -> object:
+    return replace(config.telemetry, calls=False)

@@ -23,6 +23,7 @@ ROOMS = {"edge", "routing", "upstreams", "governance", "media", "knowledge", "re
 PARTS = {
     *("pipeline", "story", "replay", "memory", "batches", "network", "reloading", "console", "drill"),
     *("backing", "senses", "governing", "warming", "engine_room", "supervisor", "ports", "processes", "promoting"),
+    *("watching", "operating"),
 }
 
 ALLOWED: dict[str, set[str]] = {
@@ -35,8 +36,9 @@ ALLOWED: dict[str, set[str]] = {
     "memory": NOUNS | CODECS | STORES,
     **{
         room: NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"memory", "replay"}
-        for room in ("story", "console", "drill")
+        for room in ("story", "drill")
     },
+    "console": NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"drill"},
     "pipeline": NOUNS | CODECS | STORES | (ROOMS - {"edge", "upstreams"}) | {"memory", "replay", "story"},
     "replay": NOUNS | CODECS | STORES | {"routing"},
     "senses": NOUNS | CODECS,
@@ -50,6 +52,8 @@ ALLOWED: dict[str, set[str]] = {
     "promoting": NOUNS | CODECS | STORES | {"routing", "supervisor"},
     "engines": NOUNS | CODECS,
     "reloading": NOUNS | CODECS | STORES,
+    "watching": NOUNS | CODECS | STORES | ROOMS | {"console", "engine_room", "network", "supervisor"},
+    "operating": NOUNS | CODECS | STORES | ROOMS | {"console", "engine_room"},
     "network": NOUNS | CODECS | STORES | ROOMS | {"supervisor"},
     "app": NOUNS | CODECS | STORES | ROOMS | PARTS,
     "cli": NOUNS | CODECS | STORES | ROOMS | PARTS | {"app"},

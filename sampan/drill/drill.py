@@ -11,7 +11,7 @@ from sampan.core import Operation
 from sampan.drill import page, table
 from sampan.drill.elsewhere import rehearse_elsewhere
 from sampan.drill.home import rehearse_home
-from sampan.drill.orders import Orders
+from sampan.drill.orders import Orders, Watching
 from sampan.drill.phrases import Phrases, phrases
 from sampan.drill.report import encode
 from sampan.drill.scenes import Wish
@@ -22,7 +22,7 @@ from sampan.errors import ConfigError
 async def run(orders: Orders) -> int:
     """Does what was ordered and prints it; returns the exit status. Raises `ConfigError`."""
     words = phrases(orders.lang)
-    console = Console()
+    console = Console(stderr=orders.progress is Watching.JSON)
     if orders.listing:
         _list(console, words, orders.lang)
         return 0

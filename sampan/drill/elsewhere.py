@@ -19,11 +19,11 @@ from sampan.drill.callers import Source, callers
 from sampan.drill.exchange import Double
 from sampan.drill.orders import Orders
 from sampan.drill.phrases import Phrases
-from sampan.drill.progress import bar
+from sampan.drill.progress import watching
 from sampan.drill.rehearsal import Stage, play
 from sampan.drill.report import Report
 from sampan.drill.scenes import Scene, Shape, Wish
-from sampan.drill.scorecard import Rules, judge
+from sampan.drill.scorecard import Observed, Rules, judge, well_so_far
 from sampan.drill.standin import Standin
 from sampan.drill.troubles import Place
 from sampan.errors import ConfigError
@@ -67,9 +67,13 @@ async def rehearse_elsewhere(orders: Orders, wish: Wish, console: Console, words
                     f"{orders.url} did not answer {shape.operation.value} for {model!r} from the stand-in at "
                     f"{standin.url}, which was asked {double.posts} times: {seen.ending.value} {seen.error}"
                 )
-        with bar(console, words["title"], len(scenes)) as advance:
-            observed = await play(ground, scenes, 1, advance)
-    rules = Rules({}, delay + SLACK, ours=False, handover=orders.handover, margin=WAIT)
+        rules = Rules({}, delay + SLACK, ours=False, handover=orders.handover, margin=WAIT)
+        with watching(orders.progress, console, words["title"], scenes) as watch:
+
+            def played(each: Observed) -> None:
+                watch.end(each.scene, well_so_far(each, rules))
+
+            observed = await play(ground, scenes, 1, played, watch.begin)
     cards = [judge(each, rules) for each in observed]
     settings = {"delay": delay, "recovery": rules.recovery, "failures": float(FAILURES)}
     return Report(__version__, orders.url, when, time.monotonic() - began, cards, settings, url=orders.url)

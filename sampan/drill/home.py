@@ -20,12 +20,12 @@ from sampan.drill.callers import callers
 from sampan.drill.child import Child
 from sampan.drill.orders import Orders
 from sampan.drill.phrases import Phrases
-from sampan.drill.progress import bar
+from sampan.drill.progress import watching
 from sampan.drill.rehearsal import Stage, play, settle
 from sampan.drill.relay import Relay
 from sampan.drill.report import Report
 from sampan.drill.scenes import Play, Scene, Wish, imagine, stage, trusted, with_clouds
-from sampan.drill.scorecard import MARGIN, Card, Observed, Rules, judge
+from sampan.drill.scorecard import MARGIN, Card, Observed, Rules, judge, well_so_far
 from sampan.drill.standin import Standin
 from sampan.drill.troubles import Place
 
@@ -39,16 +39,20 @@ async def rehearse_home(orders: Orders, wish: Wish, console: Console, words: Phr
     began, when = time.monotonic(), datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     with tempfile.TemporaryDirectory(prefix="sampan-drill-") as name:
         acted, observed, log = await _act(orders, wish, loaded, scenes, Path(name), console, words)
-    rules = Rules(
-        clocks={name: float(value) for name, value in asdict(acted.clocks).items() if value is not None},
-        recovery=_recovery(acted),
-        handover=orders.handover,
-    )
+    rules = _rules(acted, orders)
     cards: list[Card] = [judge(each, rules) for each in observed]
     settings = {**rules.clocks, "delay": acted.delay, "recovery": rules.recovery, "failures": float(acted.failures)}
     called = str(path) if path else "embedded defaults"
     seconds = time.monotonic() - began
     return Report(__version__, called, when, seconds, cards, settings, invented=loaded is not original, log=log)
+
+
+def _rules(acted: Play, orders: Orders) -> Rules:
+    return Rules(
+        clocks={name: float(value) for name, value in asdict(acted.clocks).items() if value is not None},
+        recovery=_recovery(acted),
+        handover=orders.handover,
+    )
 
 
 def _recovery(acted: Play) -> float:
@@ -73,8 +77,13 @@ async def _act(
             await settle(standin, _probed(acted, scenes, trusted=shown is not None))
         sdks = await stack.enter_async_context(callers(child.url, child.key, ours=True))
         ground = Stage(standin, sdks, acted.failures, acted.delay, _recovery(acted))
-        with bar(console, words["title"], len(scenes)) as advance:
-            observed = await play(ground, scenes, orders.together, advance)
+        rules = _rules(acted, orders)
+        with watching(orders.progress, console, words["title"], scenes) as watch:
+
+            def played(each: Observed) -> None:
+                watch.end(each.scene, well_so_far(each, rules))
+
+            observed = await play(ground, scenes, orders.together, played, watch.begin)
         await child.stop()
         records, doubled = await child.records()
     return acted, [replace(each, records=records, doubled=doubled) for each in observed], child.log

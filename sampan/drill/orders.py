@@ -25,6 +25,13 @@ class Handover(StrEnum):
     ERROR = "error"
 
 
+class Watching(StrEnum):
+    """How whoever waits is told how far it is."""
+
+    BAR = "bar"
+    JSON = "json"
+
+
 def _option(*names: str, help: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, **more)
 
@@ -55,6 +62,9 @@ class Orders:
     key: Annotated[str, _option(envvar="SAMPAN_DRILL_KEY", help="Key for --url.")] = ""
     listen: Annotated[str, _option(help="Where the stand-in listens for the gateway at --url.")] = "127.0.0.1:9900"
     real: Annotated[bool, _option("--real", help="Ask the real clouds while they are to be well: it costs.")] = False
+    progress: Annotated[
+        Watching, _option(help="`bar`, or `json`: a line for each step on standard output, all else on standard error.")
+    ] = Watching.BAR
     listing: Annotated[bool, _option("--list", help="Names all faults and starts nothing.")] = False
 
 

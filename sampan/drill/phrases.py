@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sampan.drill.scorecard import Promise
+from sampan.drill.promises import Promise
 from sampan.drill.troubles import When
 from sampan.errors import ConfigError
 

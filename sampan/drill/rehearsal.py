@@ -46,16 +46,21 @@ class Stage:
 
 
 async def play(
-    stage: Stage, scenes: Sequence[Scene], together: int, played: Callable[[Observed], None]
+    stage: Stage,
+    scenes: Sequence[Scene],
+    together: int,
+    played: Callable[[Observed], None],
+    begun: Callable[[Scene], None] = lambda scene: None,
 ) -> list[Observed]:
     """All scenes, `together` at a time, the slow ones first and the shapes mixed, so that no engine idles.
 
-    `played` hears of each; they come back in the order of `scenes`.
+    `begun` and `played` hear of each; they come back in the order of `scenes`.
     """
     gate, easel = asyncio.Semaphore(together), asyncio.Semaphore(max(1, together // DRAWING))
 
     async def one(scene: Scene) -> Observed:
         async with gate if scene.shape.dialect is not Dialect.OPENAI_IMAGES else easel:
+            begun(scene)
             observed = await rehearse(stage, scene)
         played(observed)
         return observed

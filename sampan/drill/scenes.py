@@ -119,7 +119,7 @@ def _answers(name: str, upstream: UpstreamSettings, route: RouteSettings) -> boo
 def tier(loaded: Config, target: str) -> Tier:
     """How good the answers of this upstream or engine are."""
     if target in loaded.engines:
-        return Tier.DEGRADED
+        return loaded.engines[target].tier
     return Tier.CLOUD if loaded.upstreams[target].location is Location.CLOUD else Tier.LOCAL
 
 

@@ -7,31 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from sampan.core import Dialect
 from sampan.drill.callers import Ending, Seen, Source
 from sampan.drill.orders import Handover
+from sampan.drill.promises import Promise
 from sampan.drill.scenes import Scene
 from sampan.drill.script import LEFT, SAID
 from sampan.drill.troubles import Place
 
 MARGIN = 4.0
 """Seconds that anything may take longer on a machine that is busy with hundreds of rehearsals."""
-
-
-class Promise(StrEnum):
-    """What must hold. Each is judged by the function of the same name below."""
-
-    WELL = "well"
-    ANSWERED = "answered"
-    ENDING = "ending"
-    QUICK = "quick"
-    BREAKER = "breaker"
-    RECOVERY = "recovery"
-    HEADERS = "headers"
-    RECORD = "record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +90,11 @@ def judge(observed: Observed, rules: Rules) -> Card:
         if note is not None:
             findings[promise] = note
     return Card(observed, findings)
+
+
+def well_so_far(observed: Observed, rules: Rules) -> bool:
+    """Whether no promise is broken yet; that of the records is judged once they can be read, at the end."""
+    return not any(look(observed, rules) for promise, look in JUDGES.items() if promise is not Promise.RECORD)
 
 
 def _well(observed: Observed, rules: Rules) -> str | None:

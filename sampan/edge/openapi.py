@@ -23,6 +23,7 @@ from sampan.edge.openapi_answers import (
     PART_HEADERS,
     PICTURE_HEADERS,
 )
+from sampan.edge.openapi_operate import OPERATE, operate_operations
 from sampan.edge.openapi_operations import (
     ANYTHING,
     AWAY,
@@ -291,7 +292,14 @@ def _error(code: int, schema: Schema, headers: Mapping[str, Any]) -> dict[str, A
 def description(version: str) -> dict[str, Any]:
     """The whole description of a gateway of this version, as an OpenAPI Object."""
     operations = (
-        _calls() | _batches() | _files() | _responses() | _gateway() | sign_in_operations() | admin_operations()
+        _calls()
+        | _batches()
+        | _files()
+        | _responses()
+        | _gateway()
+        | sign_in_operations()
+        | admin_operations()
+        | operate_operations()
     )
     paths = {path: {name: each.described(name) for name, each in told.items()} for path, told in operations.items()}
     ready = paths["/ready"]["get"]["responses"]
@@ -300,6 +308,7 @@ def description(version: str) -> dict[str, Any]:
         **REQUESTS,
         **ANSWERS,
         **ADMIN,
+        **OPERATE,
         "Description": {"type": "object", "required": ["openapi", "info", "paths"]},
     }
     keys = {

@@ -24,6 +24,7 @@ from rich.progress import (
 from sampan.releases.install import in_words
 
 _EVERY = 10.0  # seconds between two plain lines
+_OFTEN = 0.5  # seconds between two events that tell how many bytes there are
 
 
 class Watch(Protocol):
@@ -128,18 +129,32 @@ class Lines:
 
 
 class Events:
-    """One JSON object a line."""
+    """One JSON object a line. `progress` tells the bytes of what was planned that are here: twice a second, and at each
+    hundredth of them."""
 
-    def __init__(self, print: Callable[[str], None]) -> None:
+    def __init__(self, print: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._print = print
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._size = self._done = self._told = 0
+        self._said = 0.0
 
     def plan(self, what: str, files: int, size: int) -> None:
+        with self._lock:
+            self._size, self._done, self._told, self._said = size, 0, 0, self._clock()
         self._send("plan", what=what, files=files, bytes=size)
 
     def begin(self, path: str, size: int) -> None:
         self._send("begin", path=path, bytes=size)
 
-    def advance(self, path: str, count: int) -> None: ...
+    def advance(self, path: str, count: int) -> None:
+        with self._lock:
+            self._done += count
+            now = self._clock()
+            if now - self._said < _OFTEN and abs(self._done - self._told) * 100 < self._size:
+                return
+            self._said, self._told = now, self._done
+            self._send("progress", bytes=self._done)
 
     def end(self, path: str) -> None:
         self._send("end", path=path)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 
 from sampan.config import EMBEDDED_ENGINES, SERVER_KIND, EngineSettings
 from sampan.errors import ConfigError
 from sampan.releases.names import ReleaseError
-from sampan.releases.store import Store
+from sampan.releases.store import Release, Store
+from sampan.storage.releases import Pin
 
 AS_NAMED = "-"  # in the place of a revision: another's server, given its model by name, finds that by itself
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+:@/-]{0,199}")
@@ -25,18 +27,41 @@ def has_tags(engine: EngineSettings) -> bool:
     return names(engine.command, "{release}")
 
 
+class Obstacle(StrEnum):
+    """Why an engine has no releases that could be promoted."""
+
+    BUILT_IN = "built_in"
+    ELSEWHERE = "elsewhere"
+    FIXED = "fixed"
+    FOLDER = "folder"
+
+
+def obstacle(engine: EngineSettings) -> Obstacle | None:
+    """None where there are releases of it."""
+    if engine.kind in EMBEDDED_ENGINES:
+        return Obstacle.BUILT_IN
+    if engine.url:
+        return Obstacle.ELSEWHERE
+    if has_tags(engine):
+        return None
+    if engine.kind == SERVER_KIND and not names(engine.command, "{model}"):
+        return Obstacle.FIXED
+    return Obstacle.FOLDER if Path(engine.model).is_dir() else None
+
+
 def check_promotable(name: str, engine: EngineSettings) -> None:
     """Raises `ConfigError` for an engine of which there are no releases that could be promoted."""
-    if engine.kind in EMBEDDED_ENGINES:
-        raise ConfigError(f"{name} is a {engine.kind}: it comes with Sampan and has no releases")
-    if engine.url:
-        raise ConfigError(f"{name} is run by somebody else at {engine.url}: promote there")
-    if has_tags(engine):
-        return
-    if engine.kind == SERVER_KIND and not names(engine.command, "{model}"):
-        raise ConfigError(f"the command of {name} has neither {{release}} nor {{model}} in it: nothing would change")
-    if Path(engine.model).is_dir():
-        raise ConfigError(f"the model of {name} is a folder: `sampan models fetch --from FOLDER` makes releases of it")
+    match obstacle(engine):
+        case Obstacle.BUILT_IN:
+            raise ConfigError(f"{name} is a {engine.kind}: it comes with Sampan and has no releases")
+        case Obstacle.ELSEWHERE:
+            raise ConfigError(f"{name} is run by somebody else at {engine.url}: promote there")
+        case Obstacle.FIXED:
+            why = "has neither {release} nor {model} in it: nothing would change"
+            raise ConfigError(f"the command of {name} {why}")
+        case Obstacle.FOLDER:
+            folder = "`sampan models fetch --from FOLDER` makes releases of it"
+            raise ConfigError(f"the model of {name} is a folder: {folder}")
 
 
 def resolve(store: Store, name: str, engine: EngineSettings, release: str) -> str:
@@ -82,3 +107,29 @@ def in_words(store: Store, engine: EngineSettings, pinned: str) -> str:
         return "a folder"
     asked = pinned or engine.revision
     return f"{asked}, which is not here" if asked else "not fetched"
+
+
+def users(
+    engines: Mapping[str, EngineSettings], store: Store, release: Release, pin: Callable[[str], Pin | None]
+) -> list[str]:
+    """The engines that would start with this release, or be rolled back to it. Blocks.
+
+    `pin` says what was promoted on an engine.
+    """
+    found = []
+    for name, engine in engines.items():
+        pinned = pin(name)
+        if _means(engine, store, release, pinned.revision if pinned else ""):
+            found.append(name)
+        elif pinned is not None and (engine.model, pinned.previous) == (release.name, release.revision):
+            found.append(f"{name} (for a rollback)")
+    return found
+
+
+def _means(engine: EngineSettings, store: Store, release: Release, pinned: str) -> bool:
+    if Path(engine.model).is_absolute() and Path(engine.model).resolve() == release.folder.resolve():
+        return True
+    if engine.model == release.name and loads(store, engine, pinned) == release.revision:
+        return True
+    # Of a second model there is no revision in a configuration: it is the newest.
+    return engine.edit_model == release.name and release.facts.whole and store.find(release.name) == release

@@ -18,7 +18,7 @@ import typer
 from sampan import config
 from sampan.config.verbs import ConfigOption, JsonOption, as_options, load, print_table
 from sampan.releases import bundle as bundles
-from sampan.releases import changing
+from sampan.releases import changing, standing
 from sampan.releases.choice import Wanted
 from sampan.releases.fetch import Fetcher
 from sampan.releases.hub import Hub, HuggingFace, ModelScope
@@ -27,7 +27,6 @@ from sampan.releases.names import ReleaseError, check_name
 from sampan.releases.orders import BundleOrders, FetchOrders, JobsOption
 from sampan.releases.progress import watching
 from sampan.releases.signing import KEY_FILE, house_signer, read_signer
-from sampan.releases.standing import loads
 from sampan.releases.store import Release, Store
 from sampan.releases.wheels import collect, find_source
 from sampan.releases.wire import Patience, Wire
@@ -108,23 +107,9 @@ def users(loaded: config.Config, store: Store, release: Release) -> list[str]:
     data = Path(loaded.server.data)
     url = loaded.storage.database
     releases = Releases(Database(data, url), time.time) if is_there(data, url) else None
-    found = []
-    for name, engine in loaded.engines.items():
-        pin = releases.pinned(name, engine.revision) if releases else None
-        if _names(engine, store, release, pin.revision if pin else ""):
-            found.append(name)
-        elif pin is not None and (engine.model, pin.previous) == (release.name, release.revision):
-            found.append(f"{name} (for a rollback)")
-    return found
-
-
-def _names(engine: config.EngineSettings, store: Store, release: Release, pinned: str) -> bool:
-    if Path(engine.model).is_absolute() and Path(engine.model).resolve() == release.folder.resolve():
-        return True
-    if engine.model == release.name and loads(store, engine, pinned) == release.revision:
-        return True
-    # Of a second model there is no revision in a configuration: it is the newest.
-    return engine.edit_model == release.name and release.facts.whole and store.find(release.name) == release
+    engines = loaded.engines
+    pin = (lambda name: releases.pinned(name, engines[name].revision)) if releases else (lambda name: None)
+    return standing.users(engines, store, release, pin)
 
 
 @models_cli.command("verify")

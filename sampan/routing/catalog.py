@@ -45,6 +45,11 @@ class Catalog:
         self._well_known = tuple(well_known)
         self._found: dict[tuple[str, Operation], Route] = {}
 
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """All of them, in the order in which they are looked at."""
+        return tuple(self._routes)
+
     def plan(self, call: Call) -> tuple[Target, ...]:
         """The targets of `call`, best first; raises `NotFound` naming what there is."""
         return self.route(call.model, call.operation).targets

@@ -126,11 +126,17 @@ class Router:
         attempts: int,
         observe: Callable[[str, Operation, Fault | None], None] = lambda upstream, operation, fault: None,
         clock: Callable[[], float] = time.monotonic,
+        broke: Callable[[str, Operation, Fault], None] = lambda upstream, operation, fault: None,
     ) -> None:
-        """`attempts` is the retry budget of one request: the clouds it may really ask."""
+        """`attempts` is the retry budget of one request: the clouds it may really ask.
+
+        `observe` is told of every attempt, `broke` of those that broke off an answer which its caller had begun to
+        read.
+        """
         self._guards = guards
         self._budget = attempts
         self._observe = observe
+        self._broke = broke
         self._attempts = Attempts(guards, clock)
         self._shelf = _Shelf()
 
@@ -211,6 +217,7 @@ class Router:
                         self._move_on(call, target, trail, walk, error)
                         continue
                     self._observe(target.upstream, call.operation, error.fault)
+                    self._broke(target.upstream, call.operation, error.fault)
                     trail.broke(target, error.fault)
                     seam = said.seam(call, target, rest, self._guards, error)
                     if seam.whole:

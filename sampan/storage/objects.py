@@ -140,9 +140,12 @@ class Objects:
         """Waits for the puts that nobody waits for any more; to be called before the database is closed."""
         await asyncio.gather(*self._putting, return_exceptions=True)
 
-    async def find(self, sha256: str) -> Artifact:
-        """What is known of an artifact, by its newest row. Raises `NotFound`, or `Unavailable` without the store."""
-        found = await asyncio.to_thread(self._find, sha256)
+    async def find(self, sha256: str, owner_key_id: str | None = None) -> Artifact:
+        """What is known of an artifact, by its newest row; where an owner is named, by theirs alone.
+
+        Raises `NotFound`, or `Unavailable` without the store.
+        """
+        found = await asyncio.to_thread(self._find, sha256, owner_key_id)
         with _reading():
             await self._store.size(sha256)
         return found
@@ -280,9 +283,11 @@ class Objects:
             connection.execute(delete(ARTIFACTS).where(ARTIFACTS.c.sequence == sequence))
             condemn(connection, sha256)
 
-    def _find(self, sha256: str) -> Artifact:
+    def _find(self, sha256: str, owner: str | None) -> Artifact:
         _check_name(sha256)
         query = select(ARTIFACTS).where(ARTIFACTS.c.sha256 == sha256).order_by(ARTIFACTS.c.sequence.desc()).limit(1)
+        if owner is not None:
+            query = query.where(ARTIFACTS.c.owner_key_id == owner)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:

@@ -60,6 +60,7 @@ class Visit:
         self.page.get_by_label("密钥" if self.language == "zh" else "Key", exact=True).fill(key)
         self.page.get_by_role("button", name="登录" if self.language == "zh" else "Sign in", exact=True).click()
         expect(self.page.locator("#main")).to_be_visible()
+        expect(self.page).to_have_url(re.compile(r"#/[a-z]"))  # the first page, or the one that was asked for
 
     def go(self, path: str) -> None:
         """To one page of the console, such as `/ask`."""

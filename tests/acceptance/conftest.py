@@ -13,6 +13,7 @@ import pytest
 from browsing import open_browser
 from clouds import Cloud
 from gateway import DRAW, KEY, QUICK, SOON, TALK, Gateway, route, upstream
+from house_console import CONSOLE_SERVER, console_config
 from playwright.sync_api import Browser, sync_playwright
 from sdk_clouds import Stage, sdk_config
 from sdk_openai_clouds import Studio, openai_config
@@ -120,22 +121,9 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-ENGINES = '[engines.reader]\nkind = "reader"\n[engines.sketcher]\nkind = "sketcher"\n'
-
-
 @pytest.fixture(scope="session")
 def console(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """What the console's pages are tried on: the real CPU engines, which answer by default, and a cloud before them.
-
-    `claude-*` and `gpt-image-1` go to the cloud's cells `console-talk` and `console-draw`, and to the engines when it
-    is sick.
-    """
-    config = QUICK + ENGINES
-    config += upstream("claude", cloud.url("console-talk"), "anthropic", more='probe = "off"')
-    config += upstream("openai", cloud.url("console-draw"), "openai-images", more='probe = "off"')
-    config += route("claude-*", TALK, "claude", "reader") + route("gpt-image-1", DRAW, "openai", "sketcher")
-    config += route("reader", TALK, "reader") + route("sketcher", DRAW, "sketcher")
-    server = 'default_model = "reader"\ndefault_image_model = "sketcher"\n'
-    with Gateway(tmp_path_factory.mktemp("console"), config, server=server) as gateway:
+    """What the console's pages are tried on; see `house_console`."""
+    with Gateway(tmp_path_factory.mktemp("console"), console_config(cloud), server=CONSOLE_SERVER) as gateway:
         gateway.wait_ready(300.0)
         yield gateway

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from sampan.config.verbs import as_options
 from sampan.drill.drill import run
-from sampan.drill.orders import VARIABLE, Handover, Orders, received, send
+from sampan.drill.orders import VARIABLE, Handover, Orders, Watching, received, send
 from sampan.errors import ConfigError
 
 
@@ -25,7 +25,11 @@ def test_every_option_reaches_the_process_that_follows_it(monkeypatch: pytest.Mo
         "-c a.toml --only 500 --only tls --operation text --model claude-*=opus --out o --lang zh --handover continue"
     )
     done = CliRunner().invoke(
-        cli, [*words.split(), *["--delay", "9", "--together", "2", "--url", "http://h", "--key", "k", "--real"]]
+        cli,
+        [
+            *words.split(),
+            *["--delay", "9", "--together", "2", "--url", "http://h", "--key", "k", "--real", "--progress", "json"],
+        ],
     )
     assert done.exit_code == 0, done.output
     assert received(handed) == Orders(
@@ -41,6 +45,7 @@ def test_every_option_reaches_the_process_that_follows_it(monkeypatch: pytest.Mo
         url="http://h",
         key="k",
         real=True,
+        progress=Watching.JSON,
     )
     assert received({}) == Orders()
     assert VARIABLE in handed

@@ -11,8 +11,9 @@ from scenery import TALK, scene
 from sampan.core import Tier
 from sampan.drill.callers import callers
 from sampan.drill.exchange import Double
+from sampan.drill.promises import Promise
 from sampan.drill.rehearsal import Stage, rehearse
-from sampan.drill.scorecard import Card, Promise, Rules, judge
+from sampan.drill.scorecard import Card, Rules, judge
 from sampan.drill.standin import Standin
 
 RULES = Rules({}, recovery=DELAY + 1.0, ours=False, margin=3.0)

@@ -13,8 +13,9 @@ from scenery import DRAW, RULES, broken_off, kept, scene
 
 from sampan.drill import page, table
 from sampan.drill.phrases import PHRASES, PROMISES, phrases
+from sampan.drill.promises import Promise
 from sampan.drill.report import Report, encode
-from sampan.drill.scorecard import Promise, judge
+from sampan.drill.scorecard import judge
 from sampan.drill.troubles import When
 from sampan.errors import ConfigError
 

@@ -145,3 +145,11 @@ def test_elsewhere_only_what_a_stand_in_alone_can_play() -> None:
     assert not {Place.TLS, Place.NAME} & {scene.trouble.place for scene in scenes}
     with pytest.raises(ConfigError, match="klingon"):
         imagine_elsewhere(Wish(TROUBLES, models={"klingon": "x"}))
+
+
+def test_an_engine_is_as_good_as_its_answers_say() -> None:
+    """Another's server that is started here is `local`, not `degraded`: its headers are judged by that."""
+    server = '[engines.chat]\nkind = "server"\ncommand = ["serve", "{port}"]\n'
+    text = MINE.replace("[[routes]]", server + "[[routes]]", 1).replace('"vllm", "reader"]', '"chat", "reader"]')
+    scene = imagine(parse(text, "sampan.toml", {}), Wish(chosen(["500"])))[0]
+    assert scene.others == {"chat": Tier.LOCAL, "reader": Tier.DEGRADED}

@@ -10,7 +10,8 @@ from scenery import DRAW, RULES, broken_off, kept, record, scene, seen
 
 from sampan.drill.callers import Ending, Seen, Source
 from sampan.drill.orders import Handover
-from sampan.drill.scorecard import Observed, Promise, judge
+from sampan.drill.promises import Promise
+from sampan.drill.scorecard import Observed, judge
 from sampan.drill.script import LEFT, SAID
 
 

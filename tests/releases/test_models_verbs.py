@@ -18,7 +18,7 @@ from rich.progress import Progress
 from typer.testing import CliRunner
 
 from sampan.releases.names import ReleaseError
-from sampan.releases.progress import Bars
+from sampan.releases.progress import Bars, Events
 from sampan.releases.store import Store
 from sampan.releases.verbs import models_cli
 from sampan.releases.wheels import TORCH, find_source
@@ -203,3 +203,17 @@ def test_a_terminal_is_shown_bars() -> None:
 def test_the_torch_of_a_bundle_is_the_one_of_the_makefile() -> None:
     assert f"TORCH  := {TORCH}\n" in (ROOT / "Makefile").read_text()
     assert find_source() == ROOT
+
+
+def test_events_tell_the_bytes_that_are_here_at_each_hundredth_and_twice_a_second() -> None:
+    said: list[str] = []
+    now = 0.0
+    events = Events(said.append, lambda: now)
+    events.plan("Qwen/Tiny", 1, 1000)
+    for count in (5, 5, 1, 900, -911):
+        events.advance("a", count)
+    now = 0.6
+    events.advance("a", 1)
+    told = [json.loads(line) for line in said]
+    assert told[0] == {"event": "plan", "what": "Qwen/Tiny", "files": 1, "bytes": 1000}
+    assert [each["bytes"] for each in told[1:]] == [10, 911, 0, 1]
