@@ -32,7 +32,6 @@ from sampan.governance.quota_desk import Desk, ledger_of
 from sampan.governance.quota_sources import Settings
 from sampan.governance.residency import Senses
 from sampan.governance.tokens import Tokens
-from sampan.storage.chain import Entry
 from sampan.storage.db import Database
 from sampan.storage.keys import Keys
 from sampan.storage.people import People
@@ -58,7 +57,6 @@ class Governance:
 
     def __init__(self, config: Config, database: Database, keys: Keys, surroundings: Surroundings) -> None:
         """Raises `ConfigError`."""
-        self._database = database
         self._surroundings = surroundings
         self._keys = keys
         self._people = People(database)
@@ -76,13 +74,14 @@ class Governance:
             told=surroundings.told,
         )
         # Built once: a verification that runs is not forgotten when the configuration is read again.
-        self._audit_pages = _audit_pages(self.audit, lambda entry: story(entry, self.ledger.terms.quota.currency))
+        self._audit_pages = _audit_pages(self.audit, lambda: self.ledger.terms.quota.currency)
         self.tokens = Tokens(config.identity.issuers, fetch=surroundings.outside.fetch)
         beside = Beside(_roles(config), self.tokens, self._statutes, self._sessions, self._cookies)
         self.identity = Identity(keys, time.time, beside)
         self._directory = Directory(keys.find, lambda: self.identity.facts)
         self.judge = PolicyJudge(_code(config), self._statutes, surroundings.senses)
         self.ledger = ledger_of(database, self._statutes, _settings(config), config.storage.state)
+        self._desk = Desk(self.ledger, self._statutes, database, time.time)
 
     def start(self) -> int:
         """Blocks: replays what a dead process left, and returns how many records that were."""
@@ -161,7 +160,7 @@ class Governance:
         return PeoplePages(registry)
 
     def _rules_pages(self, config: Config, plan: Callable[[Call], Sequence[Target]], limits: Limits) -> RulesPages:
-        explainer = Explainer(self.judge, self._directory, plan, limits)
+        explainer = Explainer(self.judge, self._directory, plan, limits, self._desk.concerning)
         bench = Bench(
             self._statutes,
             lambda: [tell_rule(rule) for rule in config.rules],
@@ -169,11 +168,12 @@ class Governance:
             lambda body: explainer.answer(read_question(body)).told(),
             self.judge.refresh,
             lambda name, body: self._directory.strangers(of_rule(read_rule(name, body))),
+            self.judge.besides,
         )
         return RulesPages(bench)
 
     def _limit_pages(self) -> LimitPages:
-        desk = Desk(self.ledger, self._statutes, self._database, time.time)
+        desk = self._desk
         till = Till(
             desk.limits,
             desk.put,
@@ -182,12 +182,15 @@ class Governance:
             desk.configured,
             desk.report,
             lambda scope: self._directory.strangers({what: [name] for what, name in scope.items()}),
+            desk.besides,
         )
         return LimitPages(till)
 
 
-def _audit_pages(audit: Audit, told: Callable[[Entry], str]) -> AuditPages:
-    return AuditPages(Auditing(audit.records, audit.evidence, as_dict, told, audit.lines, audit.verify))
+def _audit_pages(audit: Audit, currency: Callable[[], str]) -> AuditPages:
+    told = lambda entry: story(entry, currency())  # noqa: E731
+    made = Auditing(audit.records, audit.evidence, as_dict, told, audit.lines, audit.verify, currency=currency)
+    return AuditPages(made)
 
 
 def _roles(config: Config) -> Mapping[str, Sequence[Permission]]:

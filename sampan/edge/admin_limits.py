@@ -23,7 +23,8 @@ class Till:
     sent), and `remove` drops it: both block and raise `CallError`. `configured` names those that stand in the
     configuration. `renew` has the ledger look at the database now. `report` (by what, which month, only what) blocks
     too, and returns the month's name, its bounds, the currency, lines with a `name` and sums, and the same as CSV.
-    `notes` says of a scope which of its names nobody here has.
+    `notes` says of a scope which of its names nobody here has; `besides` is what limits are counted in: `currency`
+    and `time_zone`.
     """
 
     limits: Callable[[], Awaitable[list[dict[str, Any]]]]
@@ -33,6 +34,7 @@ class Till:
     configured: Callable[[], Collection[str]]
     report: Callable[[str, str, Mapping[str, str]], tuple[str, tuple[int, int], str, Sequence[Any], str]]
     notes: Callable[[Mapping[str, str]], Sequence[str]] = lambda scope: ()
+    besides: Callable[[], Mapping[str, str]] = dict
 
 
 class LimitPages:
@@ -67,7 +69,7 @@ class LimitPages:
             raise Forbidden(f"This needs {needed}, which the role {actor.role!r} does not give.")
         limits = await self._limits()
         if path == LIMITS:
-            return page(incoming, limits, lambda each: str(each["name"]), lambda each: each)
+            return page(incoming, limits, lambda each: str(each["name"]), lambda each: each, self._till.besides())
         return reply(_find(limits, _name(path)))
 
     async def _limits(self) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -67,8 +67,17 @@ def reply(value: Any, status: int = 200) -> Answer:
     return Answer(status, (JSON,), msgspec.json.encode(value))
 
 
-def page(incoming: Incoming, items: Sequence[T], name: Callable[[T], str], shape: Callable[[T], Any]) -> Answer:
-    """One page of a list that is in order: `?limit=` of them after the one that `?after=` names."""
+def page(
+    incoming: Incoming,
+    items: Sequence[T],
+    name: Callable[[T], str],
+    shape: Callable[[T], Any],
+    besides: Mapping[str, Any] | None = None,
+) -> Answer:
+    """One page of a list that is in order: `?limit=` of them after the one that `?after=` names.
+
+    `besides` is what is told of the list as a whole.
+    """
     query = query_of(incoming)
     limit = limit_of(query, DEFAULT_PAGE, LONGEST_PAGE)
     begin = 0
@@ -77,4 +86,5 @@ def page(incoming: Incoming, items: Sequence[T], name: Callable[[T], str], shape
         if begin < 0:
             raise InvalidRequest(f"after: there is no {after[:100]!r} in this list", param="after")
     cut = items[begin : begin + limit]
-    return reply({"data": [shape(each) for each in cut], "has_more": begin + limit < len(items)})
+    told = {"data": [shape(each) for each in cut], "has_more": begin + limit < len(items)}
+    return reply({**told, **(besides or {})})

@@ -24,7 +24,8 @@ class Bench:
 
     `configured` are the configuration's rules as JSON, with their names; `check` makes a rule of a name and what was
     sent, as it is to be stored, or raises `InvalidRequest`; `explain` answers a question, and may block; `renew` has
-    the judge look at the database now; `notes` says of a rule as it is stored which of its names nobody here has.
+    the judge look at the database now; `notes` says of a rule as it is stored which of its names nobody here has;
+    `besides` is what the configuration says beside rules: the default, and what may not leave whatever they say.
     """
 
     statutes: Statutes
@@ -33,6 +34,7 @@ class Bench:
     explain: Callable[[bytes], Mapping[str, Any]]
     renew: Callable[[], object]
     notes: Callable[[str, Mapping[str, Any]], Sequence[str]] = lambda name, body: ()
+    besides: Callable[[], Mapping[str, Any]] = dict
 
 
 class RulesPages:
@@ -63,7 +65,7 @@ class RulesPages:
         found = _RULE.fullmatch(incoming.path)
         if found is None:
             rules = await asyncio.to_thread(self._all)
-            return page(incoming, rules, lambda each: str(each["id"]), lambda each: each)
+            return page(incoming, rules, lambda each: str(each["id"]), lambda each: each, self._bench.besides())
         name = found[1]
         if incoming.method == "PUT":
             return await self._put(incoming, name)
@@ -90,13 +92,14 @@ class RulesPages:
             raise InvalidRequest("name: must be the one of the path, or left out", param="name")
         body = self._bench.check(name, sent)
 
-        def put() -> dict[str, Any]:
+        def put() -> tuple[dict[str, Any], int]:
+            known = any(each.id == name for each in self._bench.statutes.list(KIND))
             statute = self._bench.statutes.put(KIND, name, body)
             self._bench.renew()
             notes = self._bench.notes(name, body)
-            return _stored(statute) | ({"notes": list(notes)} if notes else {})
+            return _stored(statute) | ({"notes": list(notes)} if notes else {}), 200 if known else 201
 
-        return reply(await asyncio.to_thread(put))
+        return reply(*await asyncio.to_thread(put))
 
     async def _remove(self, name: str) -> Answer:
         self._check_own(name)

@@ -135,7 +135,7 @@ def _rules() -> Paths:
         f"{ROOT}/rules": {"get": _listed(_admin("listRules", tag, "The rules in force, by id.", "RuleList"))},
         f"{ROOT}/rules/{{name}}": {
             "get": asked(_admin("getRule", tag, "One rule.", "Rule", 404), _NAME),
-            "put": asked(put, _NAME),
+            "put": asked(replace(put, success=(200, 201)), _NAME),
             "delete": asked(_admin("deleteRule", tag, "Removes a stored rule.", "Rule", 400, 404), _NAME),
         },
         f"{ROOT}/explain": {"post": explain},
@@ -162,7 +162,7 @@ def _limits() -> Paths:
         f"{ROOT}/usage": {
             "get": asked(
                 replace(usage, answers={**usage.answers, "text/csv": table}, headers=headers),
-                query("by", texts(*USED_BY), "What a line is; `department` where it is left out."),
+                query("by", texts(*USED_BY, "day"), "What a line is; `department` where it is left out."),
                 query(
                     "month", {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}, "`2026-11`; else this one."
                 ),
@@ -208,6 +208,18 @@ def _audit() -> Paths:
         },
         path + "/{request_id}": {
             "get": asked(_admin("getRecord", tag, "One record, and the same in words.", "RecordTold", 404), one)
+        },
+        path + "/{request_id}/content": {
+            "get": asked(
+                _admin("getRecordContent", tag, "Question and answer, where text is kept.", "RecordContent", 404),
+                one,
+            )
+        },
+        path + "/count": {
+            "get": asked(
+                _admin("countRecords", tag, "How many records are looked for, 10,000 at most.", "RecordCount", 400),
+                *_FILTERS,
+            )
         },
         path + "/export": {"get": asked(replace(export, answers=lines, headers=headers), forms, *_FILTERS)},
         path + "/verify": {

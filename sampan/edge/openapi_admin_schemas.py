@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
-from sampan.config.policy import DAYS, Effect
+from sampan.config.policy import DAYS, Action, Effect
 from sampan.config.quota import MOST, Measure, Period
 from sampan.core import Dialect, Location, Operation, Permission, Record
 from sampan.edge.openapi_requests import (
@@ -206,7 +206,21 @@ _RULES: Mapping[str, Schema] = {
         ),
         "description": "It concerns a call if all of its conditions hold; one that is not told holds.",
     },
-    "RuleList": listing("Rule"),
+    "RuleList": fields(
+        "data has_more policy residency",
+        data=some(ref("Rule")),
+        has_more=FLAG,
+        policy=fields("default time_zone", default=texts("allow", "deny"), time_zone=TEXT),
+        residency={
+            **fields(
+                "departments models detect",
+                departments=some(TEXT),
+                models=some(TEXT),
+                detect={"type": "object", "additionalProperties": texts(*Action)},
+            ),
+            "description": "What may not leave whatever rules say; it stands in the configuration.",
+        },
+    ),
     "RuleBody": {
         **closed(fields("effect", name=TEXT, effect=texts(*Effect), **_CONDITIONS)),
         "description": "`name` is that of the path, or left out. Others may be patterns, and have `!` before them.",
@@ -238,7 +252,7 @@ _RULES: Mapping[str, Schema] = {
         "description": "Who would ask what: a `model`, or a `body` that names one.",
     },
     "Explanation": fields(
-        "decision rule message confined masked unseen rules targets notes",
+        "decision rule message confined masked unseen rules targets limits notes",
         decision=texts("allow", "deny"),
         rule={**TEXT, "description": "Which decided."},
         message={**TEXT, "description": "What a caller would be told."},
@@ -256,6 +270,10 @@ _RULES: Mapping[str, Schema] = {
             )
         ),
         targets=some(fields("upstream model location", upstream=TEXT, model=TEXT, location=texts(*Location))),
+        limits={
+            **some(fields("name pot", name=TEXT, pot=TEXT)),
+            "description": "Which limits it would spend, each with the pot of it.",
+        },
         notes=some({**TEXT, "description": "On who would ask, such as a department that nobody here knows."}),
     ),
 }
@@ -290,7 +308,13 @@ _LIMITS: Mapping[str, Schema] = {
         ),
         notes=_NOTES,
     ),
-    "LimitList": listing("Limit"),
+    "LimitList": fields(
+        "data has_more currency time_zone",
+        data=some(ref("Limit")),
+        has_more=FLAG,
+        currency={**TEXT, "description": "What `money` is counted in."},
+        time_zone={**TEXT, "description": "Whose days and months are meant."},
+    ),
     "LimitBody": {
         **closed(
             fields(
@@ -345,10 +369,21 @@ _HOLD: Mapping[str, Schema] = {
 }
 _AUDIT: Mapping[str, Schema] = {
     "Record": fields(" ".join(_RECORD), **_RECORD),
-    "RecordList": listing("Record"),
-    "RecordTold": fields(
-        " ".join((*_RECORD, "story")), **_RECORD, story={**TEXT, "description": "The same in words, a line to a thing."}
+    "RecordList": fields(
+        "data has_more currency",
+        data=some(ref("Record")),
+        has_more=FLAG,
+        currency={**TEXT, "description": "Of costs."},
     ),
+    "RecordTold": fields(
+        " ".join((*_RECORD, "story", "currency", "seal")),
+        **_RECORD,
+        story={**TEXT, "description": "The same in words, a line to a thing."},
+        currency=TEXT,
+        seal=maybe(fields("ordinal number time", ordinal=whole(1), number=whole(1), time=TIME)),
+    ),
+    "RecordCount": fields("count more", count=whole(0), more={**FLAG, "description": "There are more than `count`."}),
+    "RecordContent": fields("question answer cut", question=TEXT, answer=TEXT, cut=some(texts("question", "answer"))),
     "Check": fields(
         "state",
         state=texts("never", "running", "done", "failed"),
@@ -357,9 +392,9 @@ _AUDIT: Mapping[str, Schema] = {
         done={**whole(0), "description": "Records that were looked at so far."},
         total=whole(0),
         result=fields(
-            "good records seals dropped contents problems problem_count notes",
+            "good nodes records seals dropped contents problems problem_count notes",
             good=FLAG,
-            **dict.fromkeys(("records", "seals", "dropped", "contents", "problem_count"), whole(0)),
+            **dict.fromkeys(("nodes", "records", "seals", "dropped", "contents", "problem_count"), whole(0)),
             problems=some(fields("node number what", node=TEXT, number=whole(0), what=TEXT)),
             notes=some(TEXT),
         ),

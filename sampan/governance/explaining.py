@@ -10,7 +10,7 @@ import msgspec
 
 from sampan.config.policy import Effect
 from sampan.config.quota import read_zone
-from sampan.core import Call, Dialect, Incoming, Location, Operation, Target
+from sampan.core import Actor, Call, Dialect, Incoming, Location, Operation, Target
 from sampan.dialects import Codec, Limits, form
 from sampan.dialects.anthropic import Anthropic
 from sampan.dialects.fields import UNREADABLE, invalid
@@ -81,12 +81,16 @@ def read_question(body: bytes) -> Question:
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """The explanation, and the targets that the call might go to as things stand, best first; `notes` on who asks."""
+    """The explanation, and the targets that the call might go to as things stand, best first; `notes` on who asks.
+
+    `limits` are those that it would spend, each with the pot of it.
+    """
 
     explanation: Explanation
     targets: tuple[Target, ...] = ()
     error: str = ""
     notes: tuple[str, ...] = ()
+    limits: tuple[tuple[str, str], ...] = ()
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
@@ -103,18 +107,30 @@ class Answered(msgspec.Struct, frozen=True):
                 {"upstream": target.upstream, "model": target.model, "location": target.location.value}
                 for target in self.targets
             ],
+            "limits": [{"name": name, "pot": pot} for name, pot in self.limits],
             "notes": list(self.notes),
         }
 
 
 class Explainer:
-    """Answers questions by the judge in force. `directory` knows who would ask; it may block."""
+    """Answers questions by the judge in force. `directory` knows who would ask; it may block.
 
-    def __init__(self, judge: PolicyJudge, directory: Directory, plan: Plan, limits: Limits) -> None:
+    `concerning` tells the limits of a call, each with its pot; where nothing is counted there are none.
+    """
+
+    def __init__(
+        self,
+        judge: PolicyJudge,
+        directory: Directory,
+        plan: Plan,
+        limits: Limits,
+        concerning: Callable[[Call, Actor], Sequence[tuple[str, str]]] = lambda call, actor: (),
+    ) -> None:
         self._judge = judge
         self._directory = directory
         self._plan = plan
         self._limits = limits
+        self._concerning = concerning
 
     def answer(self, question: Question) -> Answered:
         """Raises `InvalidRequest` or `NotFound` for a question that cannot be asked."""
@@ -131,7 +147,7 @@ class Explainer:
             # Refused before any rule is asked; what the rules say is told all the same.
             explanation = msgspec.structs.replace(explanation, allowed=False, rule="", error=caller.refusal)
         targets, error = self._targets(call, explanation) if explanation.allowed else ((), "")
-        return Answered(explanation, targets, error, caller.notes)
+        return Answered(explanation, targets, error, caller.notes, tuple(self._concerning(call, caller.actor)))
 
     def _targets(self, call: Call, explanation: Explanation) -> tuple[tuple[Target, ...], str]:
         """Where the call might go, or why nowhere."""

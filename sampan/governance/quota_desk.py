@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from sampan.core import Actor, Call
 from sampan.errors import ConfigError, InvalidRequest
 from sampan.governance.quota import Quota
 from sampan.governance.quota_shared import SharedQuota
@@ -70,11 +71,20 @@ class Desk:
         """The limits that stand in the configuration."""
         return {limit.settings.name for limit in self._ledger.terms.limits if not limit.stored}
 
+    def besides(self) -> Mapping[str, str]:
+        """What limits are counted in: the money, and whose days and months."""
+        quota = self._ledger.terms.quota
+        return {"currency": quota.currency, "time_zone": quota.time_zone}
+
+    def concerning(self, call: Call, actor: Actor) -> Sequence[tuple[str, str]]:
+        """The limits that such a call would spend, each with the pot of it."""
+        return [(limit.settings.name, pot) for limit, pot in self._ledger.terms.concerning(call, actor)]
+
     def report(
         self, by: str, month: str, only: Mapping[str, str]
     ) -> tuple[str, tuple[int, int], str, list[UsageLine], str]:
         """The month's name, its bounds, the currency, the lines, and the same as CSV. Raises `InvalidRequest`."""
         terms = self._ledger.terms
         name, since, until = month_window(month, self._wall(), terms.zone)
-        lines = used(self._database, by, (since, until), only)
+        lines = used(self._database, by, (since, until), only, terms.zone)
         return name, (since, until), terms.quota.currency, lines, as_csv(by, lines, terms.quota.currency)

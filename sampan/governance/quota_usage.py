@@ -17,8 +17,9 @@ from sampan.governance.quota_clock import window
 from sampan.governance.quota_scope import SCOPES
 from sampan.governance.quota_terms import Bar
 from sampan.storage.db import Database
-from sampan.storage.usage import FIELDS, UsageLine, summed
+from sampan.storage.usage import FIELDS, UsageLine, parted, summed
 
+DAY = "day"
 COUNTS = ("calls", "not_answered", "input_tokens", "output_tokens", "pictures")
 
 
@@ -34,10 +35,23 @@ def month_window(text: str, now: float, zone: tzinfo) -> tuple[str, int, int]:
     return f"{moment:%Y-%m}", since, until
 
 
-def used(database: Database, by: str, bounds: tuple[float, float], only: Mapping[str, str]) -> list[UsageLine]:
-    """The lines of a report. Blocks. Raises `InvalidRequest` for what cannot be summed by, and `ConfigError`."""
+def used(
+    database: Database, by: str, bounds: tuple[int, int], only: Mapping[str, str], zone: tzinfo
+) -> list[UsageLine]:
+    """The lines of a report; those of days are named `2026-11-03`, as the calendar of `zone` has them. Blocks.
+
+    Raises `InvalidRequest` for what cannot be summed by, and `ConfigError`.
+    """
+    if by == DAY:
+        edges = [bounds[0]]
+        while edges[-1] < bounds[1]:
+            edges.append(window(Period.DAY, edges[-1], zone)[1])
+        names = [f"{datetime.fromtimestamp(edge, zone):%Y-%m-%d}" for edge in edges]
+        lines = parted(database, edges, only)
+        told = [(names[int(each.name)], each) for each in lines]
+        return [msgspec.structs.replace(each, name=name, label=name) for name, each in told]
     if by not in FIELDS:
-        raise InvalidRequest(f"by: must be one of {', '.join(FIELDS)}", param="by")
+        raise InvalidRequest(f"by: must be one of {', '.join((*FIELDS, DAY))}", param="by")
     return summed(database, by, *bounds, only)
 
 

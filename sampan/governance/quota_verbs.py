@@ -130,7 +130,7 @@ def limit_remove(name: Annotated[str, typer.Argument(help="Its name.")], path: C
 
 
 def usage(
-    by: Annotated[str, typer.Option(help="department, user, key, model or upstream.")] = "department",
+    by: Annotated[str, typer.Option(help="department, user, key, model, upstream or day.")] = "department",
     month: Annotated[str, typer.Option(help="Which month, such as 2026-11; this one by default.")] = "",
     department: Annotated[str, typer.Option(help="Only of this department.")] = "",
     user: Annotated[str, typer.Option(help="Only of this user.")] = "",
@@ -141,9 +141,10 @@ def usage(
     """Says what was used in a month, summed from the records: calls, tokens, pictures and money."""
     opened = _open(path)
     quota = opened.loaded.quota
-    title, since, until = month_window(month, time.time(), read_zone(quota.time_zone))
+    zone = read_zone(quota.time_zone)
+    title, since, until = month_window(month, time.time(), zone)
     only = {name: value for name, value in (("department", department), ("user", user)) if value}
-    lines = used(opened.database, by, (since, until), only)
+    lines = used(opened.database, by, (since, until), only, zone)
     if as_csv_table:
         sys.stdout.write(as_csv(by, lines, quota.currency))
         return

@@ -42,8 +42,18 @@ class Office:
         self.quota.start()
         desk = Desk(self.quota, self.statutes, database, lambda: self.hands.wall)
         self.pages = LimitPages(
-            Till(desk.limits, desk.put, desk.remove, self.quota.renew, desk.configured, desk.report, self.notes)
+            Till(
+                desk.limits,
+                desk.put,
+                desk.remove,
+                self.quota.renew,
+                desk.configured,
+                desk.report,
+                self.notes,
+                desk.besides,
+            )
         )
+        self.desk = desk
 
     @staticmethod
     def notes(scope: Mapping[str, str]) -> list[str]:
@@ -75,6 +85,11 @@ async def test_limits_are_made_changed_told_and_removed(office: Office) -> None:
     assert office.quota.reserve(call(), LI, PLAN) is not None
     status, _, told = await office.ask("GET", "/admin/v1/limits")
     assert [each["name"] for each in told["data"]] == ["calls of each", "house"] and not told["has_more"]
+    assert (told["currency"], told["time_zone"]) == ("CNY", "Asia/Shanghai"), "what they are counted in"
+    assert office.desk.concerning(call(), LI) == [
+        ("house", f"department={LI.department}"),
+        ("calls of each", "user=li"),
+    ]
     [pot] = told["data"][0]["pots"]
     assert (pot["pot"], pot["spent"], pot["reserved"], pot["left"], pot["share"]) == ("user=li", 0, 1, 3, 0.25)
     assert pot["resets"] - pot["since"] == 86_400
@@ -159,5 +174,17 @@ async def test_usage_is_summed_from_the_records(office: Office, database: Databa
     rows = list(csv.reader(io.StringIO(table)))
     assert rows[0] == ["department", "calls", "not_answered", "input_tokens", "output_tokens", "pictures", "cost_cny"]
     assert rows[1] == ["'=surgery", "1", "1", "10", "5", "4", "2.000000"]
+    records = Records(database)
+    records.start()
+    # The last second of the month and the first of its last day, by the house's clock (+08:00), are both its 30th.
+    for number, moment in enumerate((datetime(2026, 11, 30, 15, 59, 59), datetime(2026, 11, 29, 16)), 10):
+        records.append(_record(number, started=moment.replace(tzinfo=UTC).timestamp(), user="wang"))
+    records.append(_record(12, started=datetime(2026, 10, 31, 16, tzinfo=UTC).timestamp(), user="wang", outcome="left"))
+    records.close()
+    told = (await office.ask("GET", "/admin/v1/usage?month=2026-11&by=day&user=wang"))[2]
+    assert [(line["name"], line["label"], line["calls"], line["not_answered"]) for line in told["data"]] == [
+        ("2026-11-01", "2026-11-01", 1, 1),
+        ("2026-11-30", "2026-11-30", 2, 0),
+    ]
     told = (await office.ask("GET", "/admin/v1/usage?month=2026-11&by=key&user=li"))[2]
     assert [(line["name"], line["label"], line["calls"]) for line in told["data"]] == [("key_1", "one", 3)]

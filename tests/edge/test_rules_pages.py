@@ -29,7 +29,11 @@ class House:
         self.renewed = 0
         self.statutes = Statutes(database, lambda: 100.0)
         self.asked: list[bytes] = []
-        self.pages = RulesPages(Bench(self.statutes, lambda: OWN, self.check, self.explain, self.renew, self.notes))
+        besides = {"policy": {"default": "deny"}}
+        self.pages = RulesPages(
+            Bench(self.statutes, lambda: OWN, self.check, self.explain, self.renew, self.notes, lambda: besides)
+        )
+        self.status = 0
 
     def check(self, name: str, body: Any) -> dict[str, Any]:
         told = tell_rule(read_rule(name, body))
@@ -50,7 +54,8 @@ class House:
         path, _, query = path.partition("?")
         sent = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         answer = await self.pages.handle(Incoming(method, unquote(path), query, {}, sent), actor)
-        assert isinstance(answer.body, bytes) and answer.status == 200
+        assert isinstance(answer.body, bytes) and answer.status in (200, 201)
+        self.status = answer.status
         return msgspec.json.decode(answer.body)
 
 
@@ -61,7 +66,9 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 async def test_a_rule_is_put_read_listed_and_deleted(house: House) -> None:
-    put = await house.ask("PUT", "/admin/v1/rules/放射科不出门", {"effect": "local", "departments": ["放射科"]})
+    path = "/admin/v1/rules/放射科不出门"
+    put = await house.ask("PUT", path, {"effect": "local", "departments": ["放射科"]})
+    assert house.status == 201, "it was not there"
     assert put == {
         "id": "放射科不出门",
         "name": "放射科不出门",
@@ -70,9 +77,11 @@ async def test_a_rule_is_put_read_listed_and_deleted(house: House) -> None:
         "source": "stored",
         "updated": 100.0,
     }
-    assert await house.ask("GET", "/admin/v1/rules/放射科不出门") == put
+    assert await house.ask("PUT", path, {"effect": "local", "departments": ["放射科"]}) == put
+    assert house.status == 200, "it takes the place of one"
+    assert await house.ask("GET", path) == put
     listed = await house.ask("GET", "/admin/v1/rules")
-    assert listed["has_more"] is False
+    assert listed["has_more"] is False and listed["policy"] == {"default": "deny"}
     assert [(each["id"], each["source"]) for each in listed["data"]] == [
         ("configuration:night", "configuration"),
         ("放射科不出门", "stored"),
@@ -81,10 +90,10 @@ async def test_a_rule_is_put_read_listed_and_deleted(house: House) -> None:
     assert first["has_more"] is True
     rest = await house.ask("GET", f"/admin/v1/rules?after={first['data'][0]['id']}")
     assert [each["id"] for each in rest["data"]] == ["放射科不出门"]
-    assert await house.ask("DELETE", "/admin/v1/rules/放射科不出门") == put
-    assert house.renewed == 2
+    assert await house.ask("DELETE", path) == put
+    assert house.renewed == 3
     with pytest.raises(NotFound):
-        await house.ask("GET", "/admin/v1/rules/放射科不出门")
+        await house.ask("GET", path)
 
 
 async def test_a_name_that_nobody_has_is_noted_once(house: House) -> None:

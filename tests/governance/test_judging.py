@@ -170,6 +170,7 @@ def test_a_question_is_answered_with_every_rule_and_where_the_call_may_go() -> N
             {"name": "few", "effect": "deny", "stored": False, "concerns": False, "why": "over_pictures: more than 2"},
         ],
         "targets": [{"upstream": "reader", "model": None, "location": "local"}],
+        "limits": [],
         "notes": [],
     }
     many = told(judge, department="内科", model="gpt-image-2", operation="generate", pictures=3)
@@ -179,6 +180,28 @@ def test_a_question_is_answered_with_every_rule_and_where_the_call_may_go() -> N
     assert [each["upstream"] for each in free["targets"]] == ["claude", "reader"]
     assert told(judge, CLOUD, key="key_1", model="claude-x")["decision"] == "deny"
     assert "no route" in told(judge, model="unknown")["message"]
+
+
+def test_limits_of_a_question_and_what_is_said_beside_rules() -> None:
+    code = Code((), PolicySettings("deny", "UTC"), ResidencySettings(["放射科"], ["own-*"], {"mobile": "mask"}))
+    judge = PolicyJudge(code)
+    assert judge.besides() == {
+        "policy": {"default": "deny", "time_zone": "UTC"},
+        "residency": {"departments": ["放射科"], "models": ["own-*"], "detect": {"mobile": "mask"}},
+    }
+    asked: list[str] = []
+
+    def concerning(call: Call, actor: Actor) -> list[tuple[str, str]]:
+        asked.append(f"{actor.department} {call.model}")
+        return [("each", f"department={actor.department}")]
+
+    known = Directory(
+        lambda key: KeyInfo(key, "", "ward", "member", 0.0), lambda: Facts(Roster("", {}, {}, {}, {}), BUILT_IN)
+    )
+    limited = Explainer(judge, known, lambda call: (HOME,), Limits(1000, "claude-x", "gpt-image-2"), concerning)
+    told = limited.answer(Question(department="内科", model="claude-x")).told()
+    assert told["limits"] == [{"name": "each", "pot": "department=内科"}]
+    assert asked == ["内科 claude-x"]
 
 
 def test_a_question_may_name_all_that_rules_look_at() -> None:
