@@ -32,6 +32,8 @@ from sampan.storage.records import Records, Wanted
 ROOT = "/admin/v1/audit"
 AT_ONCE = 500
 """Lines of an export that a thread makes before they are sent."""
+COUNTED = 10_000
+"""Records that are counted at most: all of a big house's would take seconds."""
 
 _READING = ("GET", "HEAD")
 _FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8", "proof": "application/x-ndjson"}
@@ -51,6 +53,8 @@ class Auditing:
     verify: Callable[[Callable[[int, int], None]], Mapping[str, Any]]
     """Checks everything, in a thread; told how many of how many."""
     wall: Callable[[], float] = time.time
+    currency: Callable[[], str] = lambda: ""
+    """What costs are in."""
 
 
 class _NewHold(msgspec.Struct, forbid_unknown_fields=True):
@@ -77,6 +81,8 @@ class AuditPages:
             return ("GET", "HEAD", "POST")
         if len(parts) == 2 and parts[0] == "holds" and parts[1]:
             return ("DELETE",)
+        if len(parts) == 2 and parts[0] and parts[1] == "content":
+            return ("GET", "HEAD")
         return ("GET", "HEAD") if len(parts) < 2 and parts != [""] else ()
 
     async def handle(self, incoming: Incoming, actor: Actor) -> Answer:
@@ -92,8 +98,12 @@ class AuditPages:
                 return self._verify(incoming)
             if name == "export":
                 return self._export(incoming)
+            if name == "count":
+                return await self._count(incoming)
             if name.partition("/")[0] == "holds":
                 return await self._holds(incoming, name)
+            if name.endswith("/content"):
+                return await self._content(name.removesuffix("/content"), actor)
             return await self._show(name)
         except ConfigError as error:
             log.error("the audit cannot be read: %s", error)
@@ -107,13 +117,40 @@ class AuditPages:
         if "\0" in after:
             raise InvalidRequest("after: holds a NUL", param="after")
         found, more = await asyncio.to_thread(self._auditing.records.search, wanted, limit, after)
-        return reply({"data": [self._auditing.shape(entry) for entry in found], "has_more": more})
+        shaped = [self._auditing.shape(entry) for entry in found]
+        return reply({"data": shaped, "has_more": more, "currency": self._auditing.currency()})
+
+    async def _count(self, incoming: Incoming) -> Answer:
+        wanted = _wanted(query_of(incoming), ())
+        found = await asyncio.to_thread(self._auditing.records.count, wanted, COUNTED + 1)
+        return reply({"count": min(found, COUNTED), "more": found > COUNTED})
 
     async def _show(self, identifier: str) -> Answer:
+        auditing = self._auditing
+        entry = await asyncio.to_thread(auditing.records.entry, identifier)
+        if entry is None:
+            raise _gone(identifier)
+        seal = await asyncio.to_thread(auditing.evidence.seal_over, entry.node, entry.number)
+        told = {
+            "story": auditing.story(entry),
+            "currency": auditing.currency(),
+            "seal": None if seal is None else {"ordinal": seal.ordinal, "number": seal.number, "time": seal.time},
+        }
+        return reply({**auditing.shape(entry), **told})
+
+    async def _content(self, identifier: str, actor: Actor) -> Answer:
+        """What was kept in `redacted` mode: `{"question", "answer", "cut"}`. Sealed content only its auditor opens."""
         entry = await asyncio.to_thread(self._auditing.records.entry, identifier)
         if entry is None:
-            raise NotFound(f"there is no record {identifier[:100]!r}; it may have been dropped")
-        return reply({**self._auditing.shape(entry), "story": self._auditing.story(entry)})
+            raise _gone(identifier)
+        how = entry.record.content.partition(":")[0]
+        if how == "sealed":
+            raise NotFound("what was kept of it is sealed: the auditor opens it with `sampan audit open`")
+        data = await asyncio.to_thread(self._auditing.evidence.content, identifier) if how == "redacted" else None
+        if data is None:
+            raise NotFound("nothing was kept of what was asked and answered")
+        log.info("key %s reads what was kept of %s", actor.key_id, identifier)
+        return Answer(200, (("content-type", "application/json"), ("cache-control", "no-store")), data)
 
     def _export(self, incoming: Incoming) -> Answer:
         query = query_of(incoming)
@@ -129,7 +166,8 @@ class AuditPages:
             ("content-disposition", f'attachment; filename="audit.{suffix}"'),
             ("cache-control", "no-store"),
         )
-        return Answer(200, headers, _stream(self._auditing.lines(form, wanted)))
+        mark = b"\xef\xbb\xbf" if form == "csv" else b""  # a spreadsheet guesses wrong without it
+        return Answer(200, headers, _stream(self._auditing.lines(form, wanted), mark))
 
     # Verifying.
 
@@ -170,6 +208,10 @@ class AuditPages:
         return page(incoming, holds, lambda hold: hold.name, msgspec.structs.asdict)
 
 
+def _gone(identifier: str) -> NotFound:
+    return NotFound(f"there is no record {identifier[:100]!r}; it may have been dropped")
+
+
 def _checked(asked: _NewHold) -> dict[str, Any]:
     """The fields of a hold. Raises `InvalidRequest`; of its name and the order of its times it is for the hold."""
     if "/" in asked.name:
@@ -204,9 +246,10 @@ def _wanted(query: Mapping[str, str], others: tuple[str, ...]) -> Wanted:
     return Wanted(**filters)
 
 
-async def _stream(lines: Iterator[str]) -> AsyncGenerator[bytes, None]:
+async def _stream(lines: Iterator[str], mark: bytes) -> AsyncGenerator[bytes, None]:
     def some() -> bytes:
         return "".join(islice(lines, AT_ONCE)).encode("utf-8", "replace")
 
     while data := await asyncio.to_thread(some):
-        yield data
+        yield mark + data
+        mark = b""

@@ -50,6 +50,7 @@ class Findings:
         self.problems: list[Problem] = []
         self.notes: list[str] = []
         self.count = 0
+        self.nodes = 0
         self.records = 0
         self.dropped = 0
         self.seals = 0
@@ -101,6 +102,7 @@ class Chain:
 
     def words(self, seals: Sequence[Seal], drops: Sequence[Drop]) -> None:
         """Takes in what was signed, before the first record; seals in their order."""
+        self._findings.nodes += 1
         last: Seal | None = None
         for seal in seals:
             self._findings.seals += 1

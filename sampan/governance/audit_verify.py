@@ -191,6 +191,7 @@ def result_of(findings: Findings) -> Mapping[str, object]:
     """What came of a check, for programs."""
     return {
         "good": findings.good,
+        "nodes": findings.nodes,
         "records": findings.records,
         "seals": findings.seals,
         "dropped": findings.dropped,

@@ -13,9 +13,11 @@ from sampan.edge.admin_audit import Auditing, AuditPages
 from sampan.errors import ConfigError
 from sampan.governance.audit_export import as_dict, lines, story
 from sampan.governance.audit_verify import check_database, result_of
+from sampan.storage.chain import AuditKey
 from sampan.storage.db import Database
 from sampan.storage.evidence import Evidence
 from sampan.storage.records import Records
+from sampan.storage.tables import CONTENTS
 from tests.edge.pages import ask
 from tests.storage.test_records import record
 
@@ -86,6 +88,39 @@ async def test_records_are_listed_found_and_told(house: House) -> None:
     assert "Target 1:  claude: refused\nTarget 2:  reader: answered" in said["story"]
 
 
+async def test_they_are_counted_up_to_a_bound(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = house.pages()
+    assert await get(pages, "/admin/v1/audit/count", "department=d1") == (200, {"count": 3, "more": False})
+    monkeypatch.setattr("sampan.edge.admin_audit.COUNTED", 4)
+    assert await get(pages, "/admin/v1/audit/count", actor=AUDITOR) == (200, {"count": 4, "more": True})
+    assert (await get(pages, "/admin/v1/audit/count", "limit=1"))[0] == 400
+
+
+async def test_a_record_names_the_first_seal_that_binds_it(house: House, tmp_path: Path) -> None:
+    house.evidence.seal(AuditKey.of(tmp_path), house.records.head)
+    house.records.append(record(6))
+    assert house.records.flush(10)
+    pages = house.pages()
+    seal = (await get(pages, "/admin/v1/audit/req_2"))[1]["seal"]
+    assert (seal["ordinal"], seal["number"]) == (1, 5)
+    assert (await get(pages, "/admin/v1/audit/req_6"))[1]["seal"] is None
+
+
+async def test_masked_text_is_read_and_sealed_is_not(house: House, database: Database) -> None:
+    kept = b'{"question":"a [mobile]","answer":"b","cut":[]}'
+    for number, content in ((7, "redacted:00"), (8, "sealed:00"), (9, "redacted:lost")):
+        house.records.append(record(number, content=content))
+    assert house.records.flush(10)
+    with database.write() as connection:
+        connection.execute(CONTENTS.insert().values(id="req_7", data=kept))
+    pages = house.pages()
+    assert await get(pages, "/admin/v1/audit/req_7/content", actor=AUDITOR) == (200, json.loads(kept))
+    for name, words in (("req_8", "is sealed"), ("req_9", "nothing was kept"), ("req_0", "no record")):
+        status, said = await get(pages, f"/admin/v1/audit/{name}/content")
+        assert (status, words in said["error"]["message"]) == (404, True), said
+    assert (await get(pages, "/admin/v1/audit/req_7/content", actor=MEMBER))[0] == 403
+
+
 @pytest.mark.parametrize(
     ("path", "query", "status", "words"),
     [
@@ -129,7 +164,7 @@ async def test_exports_come_as_streams(house: House) -> None:
     assert status == 200
     assert [json.loads(line)["id"] for line in text.splitlines()] == ["req_2", "req_4"]
     _, text = await get(pages, "/admin/v1/audit/export", "format=csv")
-    assert len(text.splitlines()) == 6 and text.startswith("id,started,")
+    assert len(text.splitlines()) == 6 and text.startswith("\ufeffid,started,")
     _, text = await get(pages, "/admin/v1/audit/export", "format=proof&since=1700000003")
     assert [next(iter(json.loads(line))) for line in text.splitlines()] == ["start", "id", "id", "id"]
 

@@ -107,6 +107,7 @@ def test_what_nobody_has_touched_is_good(archive: Archive, folder: Path) -> None
         "seals": 5,
         "dropped": 2 * EACH,
         "contents": 6,
+        "nodes": 1,
         "problems": [],
         "problem_count": 0,
         "notes": [],
