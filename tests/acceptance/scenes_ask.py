@@ -30,10 +30,11 @@ def scenes(visit: Visit) -> Iterator[str]:
     visit.go("/ask")
     page.reload()
     first = visit.say("签订日期、合同总价和质保期", "What are the signing date")
-    expect(page.get_by_role("button", name=first)).to_be_visible()
+    example = page.get_by_role("button", name=first).last  # conversations of earlier visits have its name
+    expect(example).to_be_visible()
     expect(page.get_by_role("main").get_by_role("img").first.or_(page.locator(".welcome img"))).to_be_attached()
     yield "ask"
-    page.get_by_role("button", name=first).click()
+    example.click()
     marks = page.locator("[data-mark]")
     expect(marks).to_have_count(3)
     expect(page.get_by_role("button", name=visit.say("再答一次", "Answer again"))).to_be_enabled()

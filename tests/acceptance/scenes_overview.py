@@ -55,8 +55,8 @@ def scenes(visit: Visit, cloud: Cloud | None = None) -> Iterator[str]:
         cell.behaviour = "500"
         ask(visit, CALLS)
         expect(card.get_by_text(visit.say("已熔断", "Open")).first).to_be_visible()
-        page.get_by_role("heading", name=visit.say("故障与接续", "Faults and handovers")).scroll_into_view_if_needed()
-        page.keyboard.press("Tab")
+        heading = page.get_by_role("heading", name=visit.say("故障与接续", "Faults and handovers"))
+        heading.evaluate("heading => heading.scrollIntoView({block: 'start'})")
         yield "overview-outage"
         cell.behaviour = "healthy"
     turn(visit, "claude", "isolated")
