@@ -22,14 +22,15 @@ def scenes(visit: Visit) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="scenes-") as folder, opened(Path(folder), watch=LONG) as yard:
         yard.fetch(FIRST)
         yard.fetch(SECOND)
+        visit.page.goto("about:blank")
         visit.gateway = yard.gateway
         try:
             visit.page.goto(f"{yard.gateway.url}/")
             visit.sign_in()
             yield from _scenes(visit, yard)
         finally:
+            visit.page.goto("about:blank")  # the page asks its own gateway until then
             visit.gateway = own
-            visit.page.goto("about:blank")
 
 
 def _scenes(visit: Visit, yard: Yard) -> Iterator[str]:
