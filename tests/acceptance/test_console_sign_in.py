@@ -74,4 +74,4 @@ def test_a_session_that_ends_asks_for_the_way_in_again(browser: Browser, hospita
         visit.page.context.clear_cookies()
         visit.allowed.append("401 .*/admin/v1/usage")
         visit.go("/usage")
-        expect(visit.page.get_by_role("heading")).to_have_text("登录 Sampan")
+        expect(visit.page.get_by_role("heading", name="登录 Sampan")).to_be_visible()
