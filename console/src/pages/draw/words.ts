@@ -43,7 +43,7 @@ export const t = talk({
   medium: ['均衡', 'Balanced'],
   high: ['精细', 'Fine'],
   seed: ['种子', 'Seed'],
-  seedHint: ['随机', 'Random'],
+  seedHint: ['随机', 'Any'],
   seedNone: ['所选模型不接受种子', 'This model takes no seed'],
   dice: ['掷一个新种子', 'Roll a new seed'],
   lock: ['锁定种子：下一张用同一个', 'Lock the seed: the next picture uses it too'],
