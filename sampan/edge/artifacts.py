@@ -11,6 +11,9 @@ import re
 from sampan.core import Answer, Incoming
 from sampan.storage.objects import Objects
 
+SANDBOXED = ("content-security-policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
+"""Of bytes that somebody brought along: they must never run in a browser as a page of this origin."""
+
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 

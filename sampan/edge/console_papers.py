@@ -17,6 +17,7 @@ import msgspec
 
 from sampan.core import Actor, Answer, Incoming, Permission
 from sampan.edge.admin_pages import DEFAULT_PAGE, LONGEST_PAGE, read, reply, require
+from sampan.edge.artifacts import SANDBOXED
 from sampan.edge.paging import limit_of, query_of
 from sampan.errors import CallError, ConfigError, InvalidRequest
 from sampan.storage.files import Files
@@ -111,9 +112,8 @@ class PapersPages:
         headers = (
             ("content-type", file.mime_type),
             ("content-length", str(file.size)),
-            # Somebody's upload must never run in a browser as a page of this origin.
             ("content-disposition", f"{disposition}; filename*=UTF-8''{quote(file.filename, safe='')}"),
-            ("content-security-policy", "sandbox; default-src 'none'; frame-ancestors 'none'"),
+            SANDBOXED,
             ("x-content-type-options", "nosniff"),
             ("cache-control", "private, max-age=300"),
         )

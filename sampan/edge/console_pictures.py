@@ -13,6 +13,7 @@ from collections.abc import Callable
 from sampan.core import Actor, Answer, Incoming, Permission
 from sampan.dialects import pictures
 from sampan.edge.admin_pages import reply, require
+from sampan.edge.artifacts import SANDBOXED
 from sampan.errors import CallError, ConfigError, InvalidRequest, NotFound, RequestTooLarge, Unavailable
 from sampan.storage.objects import Objects
 
@@ -58,7 +59,7 @@ class PicturesPages:
             ("content-type", artifact.media_type),
             ("cache-control", f"private, max-age={_YEAR}, immutable"),
             ("etag", etag),
-            ("content-security-policy", "sandbox; default-src 'none'; frame-ancestors 'none'"),
+            SANDBOXED,
         )
         if incoming.headers.get("if-none-match") == etag:
             return Answer(304, headers, b"")
